@@ -1,0 +1,93 @@
+"""Frames: many facts in one Kafka record, and how far in time their sources have been read.
+
+A frame belongs to one partition of `saga.steps`. Facts are grouped by saga, so that the tracker
+decodes, folds and encodes each saga once a frame. MessagePack, fields in order, no names.
+"""
+
+import zlib
+from collections.abc import Mapping
+
+from msgspec import Struct, msgpack
+
+from saga.core.receipt import Failure, Outcome
+
+STEPS_TOPIC = "saga.steps"
+FRAME_VERSION = 1
+
+
+class EventSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=0):
+    """An event stands on a business topic.
+
+    (topic, partition, offset) tells a frame sent twice from an event published twice.
+    `time_ms` is the event's own time, milliseconds since the Unix epoch.
+    """
+
+    id: str
+    type: str
+    source: str
+    topic: str
+    partition: int
+    offset: int
+    time_ms: int
+    cause: str | None
+    key: str | None
+    version: int
+
+
+class ReceiptSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=1):
+    """A handler of a service did something with an event."""
+
+    event: str
+    service: str
+    instance: str
+    handler: str
+    outcome: Outcome
+    at_ms: int
+    duration_ms: float
+    attempt: int
+    failure: Failure | None
+    retry_at_ms: int | None
+
+
+Fact = EventSeen | ReceiptSeen
+
+
+class Watermark(Struct, frozen=True, array_like=True, gc=False):
+    """Everything on this source partition up to `at_ms` has been read (DESIGN, section 5)."""
+
+    topic: str
+    partition: int
+    at_ms: int
+
+
+class Frame(Struct, frozen=True, array_like=True, gc=False):
+    """One record on `saga.steps`."""
+
+    version: int
+    watermarks: list[Watermark]
+    sagas: dict[str, list[Fact]]
+
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(Frame)
+
+
+def encode_frame(sagas: Mapping[str, list[Fact]], watermarks: list[Watermark]) -> bytes:
+    """A frame as the value of a Kafka record."""
+    return _encoder.encode(Frame(FRAME_VERSION, watermarks, dict(sagas)))
+
+
+def decode_frame(value: bytes) -> Frame:
+    """A frame from the value of a Kafka record.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        The bytes are no frame of this version.
+    """
+    return _decoder.decode(value)
+
+
+def saga_partition(saga: str, partitions: int) -> int:
+    """The partition of `saga.steps` and of the saga table that holds this saga: CRC-32 of its id."""
+    return zlib.crc32(saga.encode()) % partitions
