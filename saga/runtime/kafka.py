@@ -127,6 +127,4 @@ async def partition_counts(settings: KafkaSettings, names: Iterable[str]) -> dic
     """How many partitions each of these topics has; topics that do not exist are left out."""
     async with admin(settings) as client:
         described = await client.describe_topics(list(names))
-    return {
-        topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0
-    }
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}

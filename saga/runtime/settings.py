@@ -13,14 +13,12 @@ class KafkaSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAGA_", frozen=True)
 
-    bootstrap_servers: Annotated[
-        str, Field(description="Kafka brokers, host:port separated by commas.")
-    ] = "127.0.0.1:9092"
+    bootstrap_servers: Annotated[str, Field(description="Kafka brokers, host:port separated by commas.")] = (
+        "127.0.0.1:9092"
+    )
     connect_timeout_seconds: Annotated[
         float,
-        Field(
-            gt=0, description="How long to wait for Kafka at start, with backoff, before giving up."
-        ),
+        Field(gt=0, description="How long to wait for Kafka at start, with backoff, before giving up."),
     ] = 120.0
     topic_partitions: Annotated[
         int, Field(gt=0, description="Partitions of topics that do not exist yet.")
