@@ -40,7 +40,7 @@ class SchemaViolation(MalformedRecord):
 
 
 class UndeclaredEvent(SagaError):
-    """A handler returned an event that its annotation does not name. Add the type to the return annotation."""
+    """A handler returned an event that its annotation does not name. Add the type to the annotation."""
 
 
 class DeadLetter(SagaError):

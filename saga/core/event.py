@@ -1,0 +1,112 @@
+"""Events: immutable facts, declared as pydantic models with a type, a topic and a version."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from saga.core.errors import DeclarationError, SchemaViolation
+
+
+@dataclass(frozen=True)
+class Sensitive:
+    """Marks a field whose value is masked wherever it is shown: `card: Annotated[str, Sensitive()]`."""
+
+
+@dataclass(frozen=True)
+class EventType:
+    """What an event class declares of itself; `key` is the field whose value is the record's key."""
+
+    name: str
+    topic: str
+    version: int
+    key: str | None
+
+
+class Event(BaseModel):
+    """A fact. Subclass it with the names that stand on the wire:
+
+        class OrderPlaced(Event, topic="orders", type="order.placed", version=1, key="order_id"):
+            order_id: str
+
+    `key` names the field that orders events; without it that is the saga id. A field that the class
+    does not know is ignored, or refused with the further argument `extra="forbid"`. A class without
+    `type` is a base for others and can't be published.
+
+    Raises
+    ------
+    DeclarationError
+        `topic` without `type` or the other way round, or a key that is no field.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    declared: ClassVar[EventType]
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls,
+        *,
+        topic: str | None = None,
+        type: str | None = None,
+        version: int = 1,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if topic is None and type is None:
+            return
+        if not topic or not type:
+            raise DeclarationError(f"{cls.__name__} needs both topic= and type=, such as topic='orders'")
+        if key is not None and key not in cls.model_fields:
+            raise DeclarationError(f"{cls.__name__}: key={key!r} is not one of its fields")
+        cls.declared = EventType(type, topic, version, key)
+
+    @classmethod
+    def read(cls, data: bytes) -> "Event":
+        """The event from its JSON bytes.
+
+        Raises
+        ------
+        SchemaViolation
+            The bytes are no JSON, or not what the model demands; the message says what and where.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise SchemaViolation(_explained(cls, error)) from error
+
+    def write(self) -> bytes:
+        """The event's data as JSON bytes."""
+        try:
+            return self.__pydantic_serializer__.to_json(self)
+        except PydanticSerializationError as error:
+            raise SchemaViolation(f"{self.declared.name} can't be written as JSON: {error}") from error
+
+    def key(self) -> str | None:
+        """The value of the key field; None where the saga id is the key."""
+        field = self.declared.key
+        return None if field is None else str(getattr(self, field))
+
+
+def is_declared(model: type[Event]) -> bool:
+    """Whether the class has a type and a topic of its own and so can be published."""
+    return "declared" in model.__dict__
+
+
+def declared_events(base: type[Event] = Event) -> Iterator[type[Event]]:
+    """Every event class that this process has imported."""
+    for model in base.__subclasses__():
+        if is_declared(model):
+            yield model
+        yield from declared_events(model)
+
+
+def _explained(model: type[Event], error: ValidationError) -> str:
+    """Where and why, without the input: an error message is no place for somebody's card number."""
+    reasons = (
+        f"{'.'.join(map(str, reason['loc'])) or 'data'}: {reason['msg']}"
+        for reason in error.errors(include_url=False, include_input=False, include_context=False)[:5]
+    )
+    return f"{model.declared.name} version {model.declared.version}: {'; '.join(reasons)}"
