@@ -1,0 +1,143 @@
+"""How a saga stands: who has not answered yet, and what that makes of the whole.
+
+A status is never stored. It is read off the facts and the subscriptions, and moves as they arrive:
+
+from              to         because
+open, retrying    retrying   a handler failed and is going to try again
+                  open       it answered, and others have not
+                  failed     the last answer came, and some event was dead-lettered
+                  completed  the last answer came
+failed, completed open       a late event, a new subscriber
+failed            completed  the dead letter was sent again and handled
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from msgspec import Struct
+
+from tracker.core.chain import begin_ms
+from tracker.core.saga import Handling, Saga, Step
+from tracker.core.subscriptions import Subscriptions
+
+
+class Status(StrEnum):
+    """The four ways a saga can stand.
+
+    open : a subscribed service has not answered an event, or an event has not been read yet.
+    retrying : the same, and a handler that failed is going to try again.
+    failed : nobody is left to answer, and at least one event was dead-lettered.
+    completed : every subscribed service has answered every event.
+    """
+
+    OPEN = "open"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+
+ENDED = frozenset({Status.FAILED, Status.COMPLETED})
+"""Nobody is left to answer."""
+
+
+class Waiting(Struct, frozen=True, gc=False):
+    """A service that owes an answer to an event.
+
+    Attributes
+    ----------
+    type : of the event; "" as long as only receipts tell of it.
+    since_ms : the event's own time, milliseconds since the epoch.
+    attempt : the last failed one, counted from 1; 0 when the service has not answered at all.
+    error : class of the exception of that attempt.
+    retry_at_ms : when the next attempt is due; -1 when not known.
+    """
+
+    event: str
+    type: str
+    service: str
+    handler: str
+    since_ms: int
+    attempt: int = 0
+    error: str = ""
+    retry_at_ms: int = -1
+
+    @property
+    def retrying(self) -> bool:
+        return self.attempt > 0
+
+
+class DeadLettered(Struct, frozen=True, gc=False):
+    """A service gave an event up."""
+
+    event: str
+    handling: Handling
+
+
+def status(saga: Saga, subscriptions: Subscriptions) -> Status:
+    """How the saga as a whole stands."""
+    owed = waiting(saga, subscriptions)
+    if any(answer.retrying for answer in owed):
+        return Status.RETRYING
+    if owed or any(step.seen is None for step in saga.steps.values()):
+        return Status.OPEN
+    return Status.FAILED if dead_letters(saga) else Status.COMPLETED
+
+
+def waiting(saga: Saga, subscriptions: Subscriptions) -> list[Waiting]:
+    """Who owes an answer: subscribed services without a receipt, and handlers that try again.
+
+    The one that has been waited for longest comes first.
+    """
+    owed = [answer for event, step in saga.steps.items() for answer in _owed(event, step, subscriptions)]
+    return sorted(owed, key=lambda answer: (answer.since_ms, answer.event, answer.service))
+
+
+def dead_letters(saga: Saga) -> list[DeadLettered]:
+    """Events that a service gave up, oldest first."""
+    found = [
+        DeadLettered(event, handling)
+        for event, step in saga.steps.items()
+        for handling in standings(step).values()
+        if handling.standing.outcome == "dead-lettered"
+    ]
+    return sorted(found, key=lambda letter: (letter.handling.standing.at_ms, letter.event))
+
+
+def standings(step: Step) -> dict[str, Handling]:
+    """By service, what it says of this event.
+
+    A service answers with any of its handlers: it has one for each version of an event, and a
+    deployment may give a handler another name between two attempts.
+    """
+    if len(step.handlings) == 1:
+        return {step.handlings[0].service: step.handlings[0]}
+    found: dict[str, Handling] = {}
+    for handling in step.handlings:
+        other = found.get(handling.service)
+        if other is None or other.standing < handling.standing:
+            found[handling.service] = handling
+    return found
+
+
+def _owed(event: str, step: Step, subscriptions: Subscriptions) -> Iterator[Waiting]:
+    answers = standings(step)
+    seen = step.seen
+    event_type = "" if seen is None else seen.type
+    for service, handling in answers.items():
+        last = handling.standing
+        if last.outcome == "retrying":
+            since_ms = begin_ms(step)
+            yield Waiting(
+                event,
+                event_type,
+                service,
+                handling.handler,
+                since_ms,
+                last.number,
+                last.error,
+                last.retry_at_ms,
+            )
+    if seen is not None:
+        for service, handler in {s.service: s.handler for s in subscriptions.of(seen.type)}.items():
+            if service not in answers:
+                yield Waiting(event, event_type, service, handler, seen.time_ms)

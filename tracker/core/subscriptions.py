@@ -1,0 +1,32 @@
+"""Who is subscribed to what, from what the services announce of themselves."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from saga.core.receipt import ServiceAnnouncement
+
+
+class Subscriber(Struct, frozen=True, order=True, gc=False):
+    """A service and the name of its handler for one event type."""
+
+    service: str
+    handler: str
+
+
+class Subscriptions:
+    """The subscribers of each event type. Of several announcements of a service the last one counts."""
+
+    def __init__(self, announcements: Iterable[ServiceAnnouncement] = ()) -> None:
+        latest = {announcement.service: announcement for announcement in announcements}
+        found: dict[str, set[Subscriber]] = {}
+        for announcement in latest.values():
+            for subscription in announcement.subscribes:
+                subscriber = Subscriber(announcement.service, subscription.handler)
+                found.setdefault(subscription.type, set()).add(subscriber)
+        self._by_type = {name: tuple(sorted(subscribers)) for name, subscribers in found.items()}
+        self.services = frozenset(latest)
+
+    def of(self, event_type: str) -> tuple[Subscriber, ...]:
+        """Who handles events of this type, sorted; empty when nobody is subscribed."""
+        return self._by_type.get(event_type, ())
