@@ -7,6 +7,7 @@ SagaError
 │   ├── UnknownEventType      nobody declares this type, or this version of it
 │   └── SchemaViolation       the data is not what the event's model demands
 ├── UndeclaredEvent       a handler returned what its annotation does not name
+├── EventTooLarge         a handler returned more than a Kafka record may hold
 ├── DeadLetter            raised by a handler: give this event up at once, with this reason
 ├── KafkaUnavailable      no broker answers, or it refuses what we need
 └── LocalKafkaError       the Apache Kafka of this machine (saga.local.errors has its kinds)
@@ -41,6 +42,10 @@ class SchemaViolation(MalformedRecord):
 
 class UndeclaredEvent(SagaError):
     """A handler returned an event that its annotation does not name. Add the type to the annotation."""
+
+
+class EventTooLarge(SagaError):
+    """A handler returned more than SAGA_EVENT_BYTES_MAX. Publish a reference to the data instead."""
 
 
 class DeadLetter(SagaError):

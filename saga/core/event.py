@@ -90,9 +90,9 @@ class Event(BaseModel):
         return None if field is None else str(getattr(self, field))
 
 
-def is_declared(model: type[Event]) -> bool:
-    """Whether the class has a type and a topic of its own and so can be published."""
-    return "declared" in model.__dict__
+def is_declared(model: object) -> bool:
+    """Whether this is an event class with a type and a topic of its own, so that it can be published."""
+    return isinstance(model, type) and issubclass(model, Event) and "declared" in model.__dict__
 
 
 def declared_events(base: type[Event] = Event) -> Iterator[type[Event]]:

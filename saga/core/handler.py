@@ -70,14 +70,14 @@ def handler_of(
     name = getattr(function, "__name__", repr(function))
     if not inspect.iscoroutinefunction(function):
         raise DeclarationError(f"{name} must be `async def`: a blocking handler would stop the service")
-    if not (isinstance(event, type) and issubclass(event, Event) and is_declared(event)):
+    if not is_declared(event):
         raise DeclarationError(f"{name} is subscribed to {event!r}, which has no topic= and type=")
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) not in (1, 2):
         raise DeclarationError(f"{name} must take the event, and a Context if it wants one")
     hints = _hints(name, function)
     accepted: object = hints.get(parameters[0].name, event)
-    if accepted is not Event and accepted is not event:
+    if accepted != event and accepted is not Event:
         raise DeclarationError(
             f"{name} is subscribed to {event.__name__} but its first parameter is {accepted!r}"
         )

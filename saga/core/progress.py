@@ -33,11 +33,13 @@ class Progress:
         self._done = _decoded(position, metadata)
         self._given: dict[int, None] = {}  # insertion order is offset order
         self._next = position
+        self._moved = False
 
     def give(self, offset: int) -> bool:
         """Whether the record at this offset is still to be handled; if so it counts as given out."""
         self._next = max(self._next, offset + 1)
         if offset < self._position or offset in self._done:
+            self._moved = True
             return False
         self._given[offset] = None
         return True
@@ -46,17 +48,23 @@ class Progress:
         """The record at this offset, given out before, is handled: its outcome is to be committed."""
         del self._given[offset]
         self._done.add(offset)
+        self._moved = True
 
     def full(self) -> bool:
         """Whether no more records may be given out before the slowest one is finished."""
-        return self._next - self._position >= SPAN_MAX
+        return self._next - next(iter(self._given), self._next) >= SPAN_MAX
+
+    def moved(self) -> bool:
+        """Whether `committable` has something new to say since it was last asked."""
+        return self._moved
 
     def committable(self) -> tuple[int, str]:
         """The offset to commit, and its metadata."""
+        self._moved = False
         position = next(iter(self._given), self._next)
         if position != self._position:
             self._position = position
-            self._done = {offset for offset in self._done if offset >= position}
+            self._done = {offset for offset in self._done if offset >= position} if self._given else set()
         return position, _encoded(position, self._done)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from saga.core.duration import duration_ms
-from saga.core.errors import DeadLetter, DeclarationError, UndeclaredEvent
+from saga.core.errors import DeadLetter, DeclarationError, EventTooLarge, UndeclaredEvent
 
 Order = Literal["given-up", "kept"]
 
@@ -57,7 +57,12 @@ class Retry:
         self.delays_ms = tuple(duration_ms(delay) for delay in delays)[: attempts - 1]
         self.in_place_ms = duration_ms(in_place)
         self.order = order
-        self._final: tuple[type[BaseException], ...] = (DeadLetter, UndeclaredEvent, *unless)
+        self._final: tuple[type[BaseException], ...] = (
+            DeadLetter,
+            EventTooLarge,
+            UndeclaredEvent,
+            *unless,
+        )
 
     def after(self, attempt: int, error: BaseException) -> TryAgain | None:
         """What follows the failure of attempt number `attempt`; None means the dead letters."""

@@ -10,14 +10,20 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
     KafkaConnectionError,
     KafkaError,
     NodeNotReadyError,
+    ProducerFenced,
     TopicAlreadyExistsError,
+    UnknownMemberIdError,
     for_code,
 )
+from aiokafka.structs import OffsetAndMetadata
 
 from saga.core.errors import KafkaUnavailable
 from saga.runtime.settings import KafkaSettings
@@ -25,10 +31,16 @@ from saga.runtime.settings import KafkaSettings
 __all__ = [
     "AIOKafkaConsumer",
     "AIOKafkaProducer",
+    "CommitFailedError",
+    "ConsumerRebalanceListener",
     "ConsumerRecord",
+    "IllegalGenerationError",
     "KafkaError",
+    "OffsetAndMetadata",
+    "ProducerFenced",
     "Topic",
     "TopicPartition",
+    "UnknownMemberIdError",
     "admin",
     "ensure_topics",
     "partition_counts",

@@ -26,3 +26,68 @@ class KafkaSettings(BaseSettings):
     topic_replicas: Annotated[
         int, Field(gt=0, description="Replicas of topics that do not exist yet; 3 in production.")
     ] = 1
+
+
+class ServiceSettings(KafkaSettings):
+    """How a service runs. What it does is declared in code (`saga.Service`)."""
+
+    instance: Annotated[
+        str,
+        Field(
+            description="Name of this instance, unique among those of the service and the same after a "
+            "restart: its open transaction is then ended at once instead of after the timeout. Empty: a "
+            "random one."
+        ),
+    ] = ""
+    batch_records: Annotated[int, Field(gt=0, le=4000, description="Records taken from Kafka at once.")] = (
+        1000
+    )
+    in_flight_records: Annotated[
+        int, Field(gt=0, description="Records taken and not yet committed; beyond that none are taken.")
+    ] = 4000
+    linger_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How long finished events wait for slower ones of the same batch before they are "
+            "committed without them.",
+        ),
+    ] = 5
+    remembered_events: Annotated[
+        int, Field(ge=0, description="Ids of handled events that are remembered to collapse repeats.")
+    ] = 200_000
+    event_bytes_max: Annotated[
+        int, Field(gt=0, description="Larger events are refused; the brokers' message.max.bytes less 10 %.")
+    ] = 900_000
+    session_timeout_ms: Annotated[
+        int, Field(gt=0, description="After so long without a sign of life Kafka gives the partitions away.")
+    ] = 45_000
+    transaction_timeout_ms: Annotated[
+        int,
+        Field(
+            gt=0,
+            description="After so long Kafka ends the open transaction of a service that stopped. Readers "
+            "behind it wait meanwhile.",
+        ),
+    ] = 10_000
+    revoke_grace_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How long a rebalance waits for running handlers; then they are cancelled and their "
+            "events go to the new owner.",
+        ),
+    ] = 1_000
+    stop_grace_ms: Annotated[int, Field(ge=0, description="How long SIGTERM waits for running handlers.")] = (
+        10_000
+    )
+    offsets_interval_ms: Annotated[
+        int, Field(gt=0, description="How often an at-least-once service commits its offsets.")
+    ] = 200
+    span_parent: Annotated[
+        bool,
+        Field(
+            description="Whether the span of a handler continues the trace of its event (true) or starts "
+            "its own and links to it (false)."
+        ),
+    ] = True

@@ -1,0 +1,250 @@
+"""One record through one service: read it, run its handler, say what became of it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from saga.core.context import Context
+from saga.core.delivery import (
+    MESSAGE_LENGTH_MAX,
+    Delivery,
+    dead_letter,
+    qualified_name,
+    read_delivery,
+    retry_output,
+    retry_topic,
+)
+from saga.core.envelope import Envelope
+from saga.core.errors import EventTooLarge, NotAnEvent, SchemaViolation
+from saga.core.event import Event
+from saga.core.handler import Handler
+from saga.core.ids import derived_id
+from saga.core.memory import Memory
+from saga.core.outcome import Outcome, Output
+from saga.core.reading import Addressed, Reader
+from saga.core.receipt import Failure, Receipt
+from saga.core.receipt import Outcome as Verdict
+from saga.core.service import Service
+from saga.runtime.kafka import ConsumerRecord
+from saga.runtime.telemetry import Telemetry
+
+
+@dataclass(slots=True)
+class _Case:
+    """A record that is being handled, and what has been found out about it."""
+
+    record: ConsumerRecord
+    delivery: Delivery
+    outcome: Outcome
+    envelope: Envelope | None = None
+    handler: str = ""
+
+    def receipt(
+        self,
+        verdict: Verdict,
+        at_ms: int,
+        duration_ms: float = 0.0,
+        failure: Failure | None = None,
+        retry_at_ms: int | None = None,
+    ) -> Receipt:
+        envelope, delivery = self.envelope, self.delivery
+        return Receipt(
+            None if envelope is None else envelope.id,
+            None if envelope is None else envelope.saga,
+            None if envelope is None else envelope.type,
+            self.handler,
+            verdict,
+            at_ms,
+            duration_ms,
+            delivery.topic,
+            delivery.partition,
+            delivery.offset,
+            delivery.attempt,
+            failure,
+            retry_at_ms,
+        )
+
+
+class Dispatch:
+    """Gives records to the handlers of a service.
+
+    Parameters
+    ----------
+    event_bytes_max : a handler that returns a larger event has failed.
+    finished : takes the outcome of each record, exactly once unless the call is cancelled.
+    reported : takes the receipts of attempts after which the record is still being tried.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        memory: Memory,
+        telemetry: Telemetry,
+        *,
+        event_bytes_max: int,
+        finished: Callable[[Outcome], None],
+        reported: Callable[[Receipt], None],
+    ) -> None:
+        self._service = service
+        self._reader = Reader(service)
+        self._memory = memory
+        self._telemetry = telemetry
+        self._event_bytes_max = event_bytes_max
+        self._finished = finished
+        self._reported = reported
+
+    async def handle(self, record: ConsumerRecord) -> None:
+        """Handle one record to its end: handled, in a retry topic, dead-lettered or passed over.
+
+        Never raises, except that it can be cancelled; then nothing of the record has been told.
+        """
+        outcome = Outcome(record.topic, record.partition, record.offset)
+        if not self._reader.not_for_us(record.headers):
+            delivery = read_delivery(record.headers, record.topic, record.partition, record.offset)
+            await self._address(_Case(record, delivery, outcome))
+        self._finished(outcome)
+
+    async def _address(self, case: _Case) -> None:
+        record = case.record
+        try:
+            read = self._reader.read(record.headers, record.value, record.timestamp)
+        except NotAnEvent as error:
+            self._give_up(case, error, _now_ms())
+            return
+        case.envelope = read.envelope
+        if isinstance(read, Addressed):
+            case.handler = read.handler.name
+            await self._once(case, read)
+        elif read.unknown is not None:
+            if self._service.unknown == "dead-letter":
+                self._give_up(case, read.unknown, _now_ms())
+            else:
+                case.outcome.receipts.append(
+                    case.receipt("ignored", _now_ms(), failure=_failure(read.unknown))
+                )
+
+    async def _once(self, case: _Case, addressed: Addressed) -> None:
+        """Run the handler unless it has seen this event: a producer may have sent it twice."""
+        key = f"{addressed.envelope.source}\0{addressed.envelope.id}"
+        if key in self._memory and case.delivery.attempt == 1:
+            repeat = Failure("Repeat", "this service has handled the event before")
+            case.outcome.receipts.append(case.receipt("ignored", _now_ms(), failure=repeat))
+            return
+        try:
+            event = addressed.event()
+        except SchemaViolation as error:
+            self._give_up(case, error, _now_ms())
+            return
+        await self._until_settled(case, addressed.envelope, addressed.handler, event)
+        self._memory.add(key)
+        case.outcome.memory_key = key
+
+    async def _until_settled(self, case: _Case, envelope: Envelope, handler: Handler, event: Event) -> None:
+        """Attempt after attempt, until one succeeds, or the next is not due here, or there is none."""
+        while True:
+            at_ms, began = _now_ms(), time.perf_counter()
+            try:
+                outputs = await self._attempt(case, envelope, handler, event, at_ms)
+            except Exception as error:
+                delay_ms = self._failed(case, handler, error, at_ms, _since_ms(began))
+                if delay_ms is None:
+                    return
+                await asyncio.sleep(delay_ms / 1000)
+            else:
+                case.outcome.outputs.extend(outputs)
+                case.outcome.receipts.append(case.receipt("handled", at_ms, _since_ms(began)))
+                return
+
+    async def _attempt(
+        self, case: _Case, envelope: Envelope, handler: Handler, event: Event, at_ms: int
+    ) -> Sequence[Output]:
+        """One run of the handler, and the records of what it returned."""
+        delivery = case.delivery
+        name = f"{self._service.name}.{handler.name}"
+        context = Context(
+            envelope, delivery.topic, delivery.partition, delivery.offset, name, delivery.attempt
+        )
+        with self._telemetry.process(case.record, envelope, name, delivery.attempt) as traceparent:
+            arguments = (event, context) if handler.wants_context else (event,)
+            if handler.timeout_ms is None:
+                returned = await handler.function(*arguments)
+            else:
+                async with asyncio.timeout(handler.timeout_ms / 1000):
+                    returned = await handler.function(*arguments)
+            return [
+                self._output(produced, envelope, name, index, at_ms, traceparent)
+                for index, produced in enumerate(handler.checked(returned, context))
+            ]
+
+    def _output(
+        self, event: Event, cause: Envelope, handler: str, index: int, at_ms: int, traceparent: str | None
+    ) -> Output:
+        declared = event.declared
+        value = event.write()
+        if len(value) > self._event_bytes_max:
+            raise EventTooLarge(
+                f"{handler} returned a {declared.name} of {len(value):,} bytes; SAGA_EVENT_BYTES_MAX allows "
+                f"{self._event_bytes_max:,}. Publish a reference to the data instead"
+            )
+        envelope = Envelope(
+            derived_id(cause.id, handler, index),
+            declared.name,
+            self._service.name,
+            cause.saga,
+            at_ms,
+            cause.id,
+            declared.version,
+            traceparent,
+        )
+        key = event.key() or cause.saga
+        return Output(declared.topic, key.encode(), value, envelope.headers())
+
+    def _failed(
+        self, case: _Case, handler: Handler, error: Exception, at_ms: int, duration_ms: float
+    ) -> int | None:
+        """Note a failed attempt; milliseconds to wait here for the next, None if the record is settled."""
+        again = handler.retry.after(case.delivery.attempt, error)
+        if again is None:
+            self._give_up(case, error, at_ms, duration_ms)
+            return None
+        now_ms = _now_ms()
+        due_ms = now_ms + again.delay_ms
+        receipt = case.receipt("retrying", at_ms, duration_ms, _failure(error), due_ms)
+        case.delivery = case.delivery.failed(now_ms, due_ms)
+        if again.in_place:
+            self._reported(receipt)
+            return again.delay_ms
+        record = case.record
+        topic = retry_topic(self._service.name, again.delay_ms)
+        case.outcome.receipts.append(receipt)
+        case.outcome.outputs.append(
+            retry_output(topic, case.delivery, record.key, record.value, record.headers)
+        )
+        return None
+
+    def _give_up(self, case: _Case, error: BaseException, at_ms: int, duration_ms: float = 0.0) -> None:
+        record = case.record
+        case.outcome.receipts.append(case.receipt("dead-lettered", at_ms, duration_ms, _failure(error)))
+        case.outcome.outputs.append(
+            dead_letter(
+                self._service.name,
+                case.handler,
+                case.delivery,
+                error,
+                _now_ms(),
+                (record.key, record.value, record.headers),
+            )
+        )
+
+
+def _failure(error: BaseException) -> Failure:
+    return Failure(qualified_name(error), str(error)[:MESSAGE_LENGTH_MAX])
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _since_ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)

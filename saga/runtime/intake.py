@@ -1,0 +1,166 @@
+"""Takes records from Kafka: which partitions are ours, how far each is handled, which must wait."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from saga.core.delivery import read_delivery
+from saga.core.progress import Progress
+from saga.runtime.fencing import Membership, MembershipLost, membership, stable_offsets
+from saga.runtime.kafka import (
+    AIOKafkaConsumer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    OffsetAndMetadata,
+    TopicPartition,
+)
+
+_RETRY_TOPICS = "saga.retry."
+
+
+class Intake(ConsumerRebalanceListener):
+    """The consumer of one service.
+
+    Between two rebalances lies an epoch. Records of an earlier epoch are never handed out, and what
+    became of them is never committed: the next owner reads them again.
+
+    Parameters
+    ----------
+    revoke : called before partitions are given up, so that running work can be committed or dropped.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, group: str, revoke: Callable[[], Awaitable[None]]) -> None:
+        self._consumer = consumer
+        self._group = group
+        self._revoke = revoke
+        self._epoch = 0
+        self._restored_epoch = -1
+        self._progress: dict[TopicPartition, Progress] = {}
+        self._due: dict[TopicPartition, float] = {}
+        self._full: set[TopicPartition] = set()
+        self._member: Membership | None = None
+        self._assigned = asyncio.Event()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Called by the consumer; the rebalance goes on when this returns."""
+        self._assigned.clear()
+        try:
+            await self._revoke()
+        finally:
+            self._epoch += 1
+            self._member = None
+            self._progress.clear()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Called by the consumer with the partitions of the new epoch."""
+        self._epoch += 1
+        self._member = membership(self._consumer, self._group)
+        self._assigned.set()
+
+    @property
+    def member(self) -> Membership:
+        """Our membership in this epoch.
+
+        Raises
+        ------
+        MembershipLost
+            A rebalance is under way, or the group has forgotten us.
+        """
+        if self._member is None or self._member != membership(self._consumer, self._group):
+            raise MembershipLost(f"{self._group}: the group is rebalancing")
+        return self._member
+
+    async def poll(self, timeout_ms: int, records_max: int) -> list[ConsumerRecord]:
+        """Records to be handled now, in order within each partition; none after a while."""
+        await self._assigned.wait()
+        if self._restored_epoch != self._epoch:
+            await self._restore()
+        self._resume()
+        epoch = self._epoch
+        taken = await self._consumer.getmany(
+            timeout_ms=self._until_due_ms(timeout_ms), max_records=records_max
+        )
+        if epoch != self._epoch:
+            # Some of these may stand before, some behind the rebalance: all are read again, from
+            # what is committed.
+            self._restored_epoch = -1
+            return []
+        found: list[ConsumerRecord] = []
+        for partition, records in taken.items():
+            self._admit(partition, records, found)
+        return found
+
+    def finish(self, partition: TopicPartition, offset: int) -> None:
+        """The outcome of a record is about to be committed."""
+        self._progress[partition].finish(offset)
+
+    def offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What is to be committed for each partition that moved since the last call."""
+        moved = {}
+        for partition, progress in self._progress.items():
+            if progress.moved():
+                moved[partition] = OffsetAndMetadata(*progress.committable())
+        return moved
+
+    async def _restore(self) -> None:
+        """Go to where the group stands, once no open transaction can move that any more."""
+        epoch = self._epoch
+        partitions = self._consumer.assignment()
+        committed = await stable_offsets(self._consumer, self._group, partitions)
+        if epoch != self._epoch:
+            return
+        self._progress.clear()
+        self._due.clear()
+        self._full.clear()
+        for partition in partitions:
+            self._consumer.resume(partition)
+            found = committed.get(partition)
+            if found is None:
+                await self._consumer.seek_to_beginning(partition)
+            else:
+                self._consumer.seek(partition, found.offset)
+                self._progress[partition] = Progress(found.offset, found.metadata)
+        if epoch == self._epoch:
+            self._restored_epoch = epoch
+
+    def _admit(
+        self, partition: TopicPartition, records: list[ConsumerRecord], found: list[ConsumerRecord]
+    ) -> None:
+        progress = self._progress.get(partition)
+        if progress is None:
+            progress = self._progress[partition] = Progress(records[0].offset)
+        delayed = partition.topic.startswith(_RETRY_TOPICS)
+        for record in records:
+            if delayed and self._not_due(partition, record):
+                break
+            if progress.give(record.offset):
+                found.append(record)
+        if progress.full():
+            self._full.add(partition)
+            self._consumer.pause(partition)
+
+    def _not_due(self, partition: TopicPartition, record: ConsumerRecord) -> bool:
+        """Whether a retry must wait. All behind it in its topic were put there later, and wait too."""
+        due = read_delivery(record.headers, record.topic, record.partition, record.offset).due_ms / 1000
+        if due <= time.time():
+            return False
+        self._consumer.pause(partition)
+        self._consumer.seek(partition, record.offset)
+        self._due[partition] = due
+        return True
+
+    def _resume(self) -> None:
+        if self._due:
+            now = time.time()
+            for partition in [partition for partition, due in self._due.items() if due <= now]:
+                del self._due[partition]
+                self._consumer.resume(partition)
+        for partition in [partition for partition in self._full if not self._progress[partition].full()]:
+            self._full.discard(partition)
+            self._consumer.resume(partition)
+
+    def _until_due_ms(self, timeout_ms: int) -> int:
+        if not self._due:
+            return timeout_ms
+        wait = min(self._due.values()) - time.time()
+        return max(0, min(timeout_ms, int(wait * 1000) + 1))

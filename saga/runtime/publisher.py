@@ -1,0 +1,95 @@
+"""Publishing from outside a handler: where business transactions begin."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from msgspec import json
+from uuid_utils import uuid7
+
+from saga.core.envelope import Envelope
+from saga.core.event import Event
+from saga.core.outcome import Output
+from saga.core.receipt import SERVICES_TOPIC
+from saga.core.service import Service
+from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics, until_available
+from saga.runtime.outbox import Outbox
+from saga.runtime.settings import KafkaSettings
+
+
+class Publisher:
+    """Publishes events of a service from a web handler, a script, a test.
+
+        async with Publisher(orders) as publisher:
+            saga_id = await publisher.publish(OrderPlaced(...))
+
+    Connects on entry: waits for Kafka, makes missing topics, announces the service if it has no
+    handlers of its own that a worker announces.
+
+    Raises
+    ------
+    KafkaUnavailable
+        No broker answers.
+    """
+
+    def __init__(self, service: Service, settings: KafkaSettings | None = None) -> None:
+        self._service = service
+        self._settings = settings or KafkaSettings()
+
+    async def __aenter__(self) -> "Publisher":
+        await until_available(self._settings)
+        topics = [Topic(model.declared.topic) for model in self._service.publishes]
+        await ensure_topics(
+            self._settings,
+            [*topics, Topic(SERVICES_TOPIC, partitions=1, config={"cleanup.policy": "compact"})],
+        )
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers, enable_idempotence=True
+        )
+        await self._producer.start()
+        self._outbox = Outbox(self._producer)
+        if not self._service.handlers:
+            announcement = self._service.announcement()
+            await self._producer.send_and_wait(
+                SERVICES_TOPIC, key=announcement.service.encode(), value=json.encode(announcement)
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._producer.stop()
+
+    async def publish(self, event: Event, *, saga_id: str | None = None, cause: str | None = None) -> str:
+        """Publish one event and return the id of its saga once Kafka has it.
+
+        Parameters
+        ----------
+        saga_id : the saga that the event belongs to; None begins a new one under a UUIDv7.
+        cause : id of the event that caused this one, if there is one.
+        """
+        [saga] = await self.publish_all([event], saga_id=saga_id, cause=cause)
+        return saga
+
+    async def publish_all(
+        self, events: Sequence[Event], *, saga_id: str | None = None, cause: str | None = None
+    ) -> list[str]:
+        """Publish many events; without a `saga_id` each begins a saga of its own."""
+        sagas = [saga_id or str(uuid7()) for _ in events]
+        outputs = [self._output(event, saga, cause) for event, saga in zip(events, sagas, strict=True)]
+        for written in await self._outbox.send(outputs):
+            await written
+        return sagas
+
+    def _output(self, event: Event, saga: str, cause: str | None) -> Output:
+        declared = event.declared
+        envelope = Envelope(
+            str(uuid7()),
+            declared.name,
+            self._service.name,
+            saga,
+            time.time_ns() // 1_000_000,
+            cause,
+            declared.version,
+        )
+        return Output(declared.topic, (event.key() or saga).encode(), event.write(), envelope.headers())
