@@ -32,7 +32,8 @@ def run_command(
     Example: saga run services.inventory.handlers:inventory
     """
     given = {"bootstrap_servers": bootstrap_servers, "instance": instance}
-    settings = ServiceSettings(**{name: value for name, value in given.items() if value is not None})
+    changes = {name: value for name, value in given.items() if value is not None}
+    settings = ServiceSettings().model_copy(update=changes)
     try:
         service = load(target)
     except DeclarationError as error:

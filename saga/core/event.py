@@ -44,6 +44,18 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True)
     declared: ClassVar[EventType]
 
+    def __init_subclass__(
+        cls,
+        *,
+        topic: str | None = None,
+        type: str | None = None,
+        version: int = 1,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Pydantic hands the same arguments to the method below, where the fields are known.
+        super().__init_subclass__(**kwargs)
+
     @classmethod
     def __pydantic_init_subclass__(
         cls,

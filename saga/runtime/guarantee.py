@@ -69,8 +69,9 @@ class ExactlyOnce:
         producer = self._producer
         await producer.begin_transaction()
         try:
+            added = producer.send_offsets(offsets, member)
             written = await self._outbox.send(outputs)
-            await asyncio.gather(producer.send_offsets(offsets, member), *written)
+            await asyncio.gather(added, *written)
         except MembershipLost:
             await producer.abort_transaction()
             raise
