@@ -1,0 +1,43 @@
+"""Facts at random, with everything that goes wrong with facts: duplicates, copies, unknown causes."""
+
+from hypothesis import strategies as st
+
+from saga.core.receipt import Failure
+from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+
+SAGA_ID = "saga-1"
+
+# Few values, so that facts collide: the same event twice, a receipt for a read event, a circle.
+ids = st.sampled_from([SAGA_ID, "a", "b", "c", "d", "e"])
+names = st.sampled_from(["x", "y", "z"])
+times_ms = st.integers(0, 5)
+numbers = st.integers(0, 3)
+durations_ms = st.sampled_from([0.0, -0.0, 1.5, -1.0, 1e300, float("inf"), float("nan")])
+
+events: st.SearchStrategy[Fact] = st.builds(
+    EventSeen,
+    id=ids,
+    type=names,
+    source=names,
+    topic=names,
+    partition=numbers,
+    offset=numbers,
+    time_ms=times_ms,
+    cause=st.none() | ids | st.just("elsewhere"),
+    key=st.none() | ids,
+    version=numbers,
+)
+receipts: st.SearchStrategy[Fact] = st.builds(
+    ReceiptSeen,
+    event=ids,
+    service=names,
+    instance=names,
+    handler=names,
+    outcome=st.sampled_from(["handled", "retrying", "dead-lettered", "ignored"]),
+    at_ms=times_ms,
+    duration_ms=durations_ms,
+    attempt=numbers,
+    failure=st.none() | st.builds(Failure, type=names, message=names),
+    retry_at_ms=st.none() | times_ms,
+)
+facts = st.lists(events | receipts, max_size=30)

@@ -1,0 +1,139 @@
+"""What single facts make of a saga, and where its limits are."""
+
+from random import Random
+
+import pytest
+
+from saga.core.receipt import Failure
+from tests.facts import event, receipt
+from tracker.core.errors import UnreadableSaga
+from tracker.core.fold import MESSAGE_LENGTH_MAX, fold
+from tracker.core.frame import Fact
+from tracker.core.saga import (
+    ATTEMPTS_MAX,
+    COPIES_MAX,
+    HANDLINGS_MAX,
+    STEPS_MAX,
+    Position,
+    Saga,
+    decode_saga,
+    encode_saga,
+)
+
+
+def test_an_event_published_twice_shows_both_positions_and_the_earlier_copy_counts() -> None:
+    saga = fold(None, "s", [event("e1", "late", after_ms=5, offset=9), event("e1", "early", offset=4)])
+
+    step = saga.steps["e1"]
+    assert step.seen is not None
+    assert step.seen.type == "early"
+    assert step.copies == (Position("orders", 0, 4), Position("orders", 0, 9))
+
+
+def test_a_frame_sent_twice_is_no_duplicate() -> None:
+    saga = fold(None, "s", [event("e1", "order.placed"), event("e1", "order.placed")])
+
+    assert saga.steps["e1"].copies == ()
+
+
+def test_a_receipt_may_come_before_its_event() -> None:
+    early = fold(None, "s", [receipt("e1", "inventory")])
+    assert early.steps["e1"].seen is None
+
+    assert fold(early, "s", [event("e1", "order.placed")]) == fold(
+        None, "s", [event("e1", "order.placed"), receipt("e1", "inventory")]
+    )
+
+
+def test_an_event_once_handled_stays_handled_when_its_repeat_fails() -> None:
+    saga = fold(None, "s", [receipt("e1", "a"), receipt("e1", "a", "dead-lettered", after_ms=500)])
+
+    assert saga.steps["e1"].handlings[0].standing.outcome == "handled"
+    assert len(saga.steps["e1"].handlings[0].attempts) == 2
+
+
+def test_a_dead_letter_that_is_sent_again_is_retried_and_handled() -> None:
+    told: list[Fact] = [receipt("e1", "a", "dead-lettered", attempt=5, error="Timeout")]
+    told += [receipt("e1", "a", "retrying", after_ms=900, attempt=1, error="Timeout")]
+    assert fold(None, "s", told).steps["e1"].handlings[0].standing.outcome == "retrying"
+
+    told += [receipt("e1", "a", after_ms=950, attempt=2)]
+    assert fold(None, "s", told).steps["e1"].handlings[0].standing.outcome == "handled"
+
+
+def test_a_record_key_that_is_the_id_of_the_saga_is_no_business_key() -> None:
+    saga = fold(None, "s", [event("e1", "order.placed", key="s")])
+
+    assert saga.steps["e1"].seen is not None
+    assert saga.steps["e1"].seen.key == ""
+
+
+def test_a_long_failure_message_is_cut() -> None:
+    fact = receipt("e1", "a", "dead-lettered", error="E", message="x" * 4096)
+    assert fact.failure == Failure("E", "x" * 4096)
+
+    assert len(fold(None, "s", [fact]).steps["e1"].handlings[0].standing.message) == MESSAGE_LENGTH_MAX
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(
+            [event("e", "t", after_ms=i % 3, offset=i) for i in range(2 * COPIES_MAX)],
+            id="copies of an event",
+        ),
+        pytest.param([receipt("e", f"s{i}") for i in range(2 * HANDLINGS_MAX)], id="handlers of an event"),
+        pytest.param(
+            [receipt("e", "a", "retrying", after_ms=i, attempt=i) for i in range(2 * ATTEMPTS_MAX)],
+            id="attempts of a handler",
+        ),
+        pytest.param([event(f"e{i}", "t") for i in range(STEPS_MAX + 500)], id="steps of a saga"),
+    ],
+)
+def test_a_limit_keeps_the_same_facts_whatever_their_order(told: list[Fact]) -> None:
+    expected = encode_saga(fold(None, "s", told))
+    random = Random(7)
+    for _ in range(3):
+        random.shuffle(told)
+        saga: Saga | None = None
+        third = len(told) // 3
+        for batch in (told[:third], told[third : 2 * third], told[2 * third :], told[:third]):
+            saga = fold(saga, "s", batch)
+        assert encode_saga(saga) == expected
+
+
+def test_a_saga_at_its_limit_says_so_and_keeps_the_event_it_is_named_after() -> None:
+    told: list[Fact] = [event(f"e{i:05}", "t") for i in range(STEPS_MAX)]
+    assert fold(None, "zzz", told).truncated
+
+    saga = fold(fold(None, "zzz", told), "zzz", [event("zzz", "order.placed")])
+
+    assert len(saga.steps) == STEPS_MAX
+    assert "zzz" in saga.steps
+
+
+def test_what_lies_beyond_the_limit_changes_nothing() -> None:
+    full = fold(None, "s", [event(f"e{i:05}", "t") for i in range(STEPS_MAX)])
+
+    assert fold(full, "s", [event("f", "t")]) is full
+
+
+def test_the_largest_ordinary_saga_fits_into_a_kafka_record() -> None:
+    event_id = "0193a7c2-51e0-7d3c-9a1f-{:012}"
+    told: list[Fact] = []
+    for i in range(STEPS_MAX):
+        told.append(event(event_id.format(i), "payment.charged", cause=event_id.format(i - 1), offset=10**6))
+        told.append(receipt(event_id.format(i), "inventory", handler="on_payment_charged"))
+
+    assert len(encode_saga(fold(None, "s", told))) < 1_000_000
+
+
+@pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\xa1\xff\x80", b'{"id": "json"}', b"\x01"])
+def test_foreign_bytes_are_refused(value: bytes) -> None:
+    with pytest.raises(UnreadableSaga, match="no saga of format version 1"):
+        decode_saga(value)
+
+
+def test_a_saga_of_another_format_is_refused_with_the_way_out() -> None:
+    with pytest.raises(UnreadableSaga, match="format version 2, but this tracker reads 1"):
+        decode_saga(encode_saga(Saga(2, "s", {})))
