@@ -26,6 +26,12 @@ class Subscriptions:
                 found.setdefault(subscription.type, set()).add(subscriber)
         self._by_type = {name: tuple(sorted(subscribers)) for name, subscribers in found.items()}
         self.services = frozenset(latest)
+        """Names of the services that have announced themselves."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Subscriptions) and self._by_type == other._by_type
+
+    __hash__ = None  # type: ignore[assignment]  # equal by what may change: no key for a dict
 
     def of(self, event_type: str) -> tuple[Subscriber, ...]:
         """Who handles events of this type, sorted; empty when nobody is subscribed."""

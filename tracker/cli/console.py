@@ -1,0 +1,29 @@
+"""Where output goes: a terminal with colours, or plain text. NO_COLOR, COLUMNS are respected by rich."""
+
+import os
+import sys
+
+from rich.console import Console
+
+from tracker.core.status import Status
+
+_PLAIN_WIDTH = 200
+
+STATUS_STYLES = {
+    Status.OPEN: "cyan",
+    Status.RETRYING: "yellow",
+    Status.FAILED: "red",
+    Status.COMPLETED: "green",
+}
+"""Colours mean state, and nothing else is coloured."""
+
+
+def output() -> Console:
+    """Standard output; as wide as the terminal, and wide enough for whole lines without one."""
+    plain = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=_PLAIN_WIDTH if plain else None, highlight=False)
+
+
+def note(text: str) -> None:
+    """Something about the output, told on stderr so that pipes carry the output alone."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -1,0 +1,64 @@
+"""Flows as head lines: how many sagas are in flight and where, how many are done, how fast."""
+
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+
+from tracker.cli.console import STATUS_STYLES
+from tracker.core.status import Status
+from tracker.view.flows import FlowSummary, Stage
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def flows_head(flows: Sequence[FlowSummary]) -> Text:
+    """Two lines for each flow: its numbers, and how many sagas stand at which stage."""
+    lines: list[Text] = []
+    for flow in flows:
+        lines.append(_numbers(flow, flows))
+        if flow.stages:
+            lines.append(Text("  " + stages_text(flow.stages)))
+    return Text("\n").join(lines)
+
+
+def stages_text(stages: Sequence[Stage]) -> str:
+    """`placed 212 → reserved 804`: the last part of each type, where that tells them apart."""
+    short = [stage.type.rpartition(".")[2] for stage in stages]
+    if len(set(short)) < len(short):
+        short = [stage.type for stage in stages]
+    return " → ".join(
+        f"{name or '(not read)'} {stage.sagas:,}" for name, stage in zip(short, stages, strict=True)
+    )
+
+
+def flow_json(flow: FlowSummary) -> dict[str, object]:
+    """A flow for programs."""
+    return {
+        "flow": flow.flow,
+        "in_flight": flow.in_flight,
+        "retrying": flow.retrying,
+        "completed": flow.completed,
+        "failed": flow.failed,
+        "ended_per_second": flow.per_second,
+        "stages": [{"type": stage.type, "sagas": stage.sagas} for stage in flow.stages],
+    }
+
+
+def _numbers(flow: FlowSummary, flows: Sequence[FlowSummary]) -> Text:
+    def count(of: Callable[[FlowSummary], int]) -> str:
+        width = max(len(f"{of(other):,}") for other in flows)
+        return f"{of(flow):>{width},}"
+
+    name_width = max(len(other.flow) for other in flows)
+    line = Text(f"{flow.flow:<{name_width}}   in flight {count(lambda f: f.in_flight)}   ")
+    retrying, failed = count(lambda f: f.retrying), count(lambda f: f.failed)
+    line.append(f"retrying {retrying}", style=STATUS_STYLES[Status.RETRYING] if flow.retrying else "")
+    line.append("   ")
+    line.append(f"failed {failed}", style=STATUS_STYLES[Status.FAILED] if flow.failed else "")
+    line.append(f"   done {count(lambda f: f.completed)}   {_bars(flow.recent)} {flow.per_second:,.1f}/s")
+    return line
+
+
+def _bars(recent: Sequence[int]) -> str:
+    most = max(recent) or 1
+    return "".join(_BARS[round(count / most * (len(_BARS) - 1))] for count in recent)

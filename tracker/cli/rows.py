@@ -1,0 +1,83 @@
+"""Rows of sagas as a table and as JSON."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
+
+from tracker.cli.console import STATUS_STYLES
+from tracker.cli.duration import human
+from tracker.cli.moment import timestamp
+from tracker.core.status import Status, Waiting
+from tracker.view.row import Row
+
+
+def rows_table(rows: Iterable[Row], now_ms: int, id_length: int) -> Table:
+    """Sagas as a table without lines that gives way where the terminal is narrow."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    table.add_column("AGE", justify="right", no_wrap=True)
+    table.add_column("ID", no_wrap=True)
+    table.add_column("STATUS", no_wrap=True)
+    for name in ("KEY", "FLOW", "WHERE", "WAITING FOR"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(
+            human(now_ms - row.began_ms),
+            row.id[:id_length],
+            Text(row.status, style=STATUS_STYLES[row.status]),
+            *(_cell(text) for text in (row.key, row.flow, row.where, waiting_text(row, now_ms))),
+        )
+    return table
+
+
+def waiting_text(row: Row, now_ms: int) -> str:
+    """`payments, 12 s (retry 4) + 2 more`; who gave up where nobody is waited for."""
+    if row.waiting:
+        first, *others = row.waiting
+        return _owed_text(first, now_ms) + (f" + {len(others)} more" if others else "")
+    if row.status is Status.FAILED:
+        (service, error), *more = row.gave_up
+        reason = f" ({error})" if error else ""
+        return f"{service} gave up{reason}" + (f" + {len(more)} more" if more else "")
+    return "an event that has not been read" if row.in_flight else ""
+
+
+def row_json(row: Row, now_ms: int) -> dict[str, object]:
+    """A row for programs: times in RFC 3339, durations in milliseconds."""
+    return {
+        "id": row.id,
+        "flow": row.flow,
+        "key": row.key,
+        "status": row.status,
+        "began": timestamp(row.began_ms),
+        "acted": timestamp(row.acted_ms),
+        "age_ms": now_ms - row.began_ms,
+        "where": row.where,
+        "events": row.events,
+        "waiting_for": [waiting_json(owed, now_ms) for owed in row.waiting],
+        "gave_up": [{"service": service, "error": error} for service, error in row.gave_up],
+    }
+
+
+def waiting_json(owed: Waiting, now_ms: int) -> dict[str, object]:
+    """An answer that is owed, for programs."""
+    return {
+        "event": owed.event,
+        "type": owed.type,
+        "service": owed.service,
+        "handler": owed.handler,
+        "since": timestamp(owed.since_ms),
+        "waited_ms": now_ms - owed.since_ms,
+        "failed_attempts": owed.attempt,
+        "error": owed.error,
+        "retry_at": None if owed.retry_at_ms < 0 else timestamp(owed.retry_at_ms),
+    }
+
+
+def _owed_text(owed: Waiting, now_ms: int) -> str:
+    retry = f" (retry {owed.attempt})" if owed.retrying else ""
+    return f"{owed.service}, {human(now_ms - owed.since_ms)}{retry}"
+
+
+def _cell(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,133 @@
+"""Read what the tracker and the services keep in Kafka: the saga table and who is subscribed."""
+
+import contextlib
+from collections.abc import AsyncIterator, Collection
+
+from msgspec import DecodeError, Struct, json
+
+from saga.core.receipt import SERVICES_TOPIC, ServiceAnnouncement
+from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, partition_counts
+from saga.runtime.settings import KafkaSettings
+from tracker.core.errors import NothingTracked
+from tracker.core.frame import saga_partition
+from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
+from tracker.core.subscriptions import Subscriptions
+
+_POLL_MS = 200
+_FETCH_BYTES_MAX = 4_000_000
+
+
+class Change(Struct, frozen=True, gc=False):
+    """A saga was written at this time, milliseconds since the epoch; `value` None: removed."""
+
+    saga: str
+    value: bytes | None
+    at_ms: int
+
+
+class Changelog:
+    """The saga table from its beginning on; made by `open_changelog`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+
+    async def to_end(self) -> AsyncIterator[list[Change]]:
+        """Batches of changes, up to what was the end when this was called."""
+        async for records in _to_end(self._consumer, self._partitions):
+            yield [_change(record) for record in records]
+
+    async def more(self, within_ms: int) -> list[Change]:
+        """Changes that came since; waits for the first one no longer than so many milliseconds."""
+        batches = await self._consumer.getmany(timeout_ms=within_ms)
+        return [_change(record) for records in batches.values() for record in records]
+
+
+@contextlib.asynccontextmanager
+async def open_changelog(settings: KafkaSettings, saga_id: str | None = None) -> AsyncIterator[Changelog]:
+    """The changelog of the saga table; with an id only the partition that holds this saga.
+
+    Raises
+    ------
+    NothingTracked
+        There is no such topic.
+    """
+    async with _consumer(settings, SAGAS_CHANGELOG_TOPIC, saga_id) as (consumer, partitions):
+        if not partitions:
+            raise NothingTracked(f"no topic {SAGAS_CHANGELOG_TOPIC}: start the tracker with `saga track`")
+        yield Changelog(consumer, partitions)
+
+
+async def read_saga(settings: KafkaSettings, saga_id: str) -> bytes | None:
+    """The bytes of one saga; None when there is none of exactly this id.
+
+    Raises
+    ------
+    NothingTracked
+        There is no saga table.
+    """
+    found: bytes | None = None
+    async with open_changelog(settings, saga_id) as changelog:
+        async for changes in changelog.to_end():
+            for change in changes:
+                if change.saga == saga_id:
+                    found = change.value
+    return found
+
+
+async def read_subscriptions(settings: KafkaSettings) -> Subscriptions:
+    """Who is subscribed to what; nobody when no service has announced itself yet."""
+    announced: dict[bytes | None, ServiceAnnouncement | None] = {}
+    async with _consumer(settings, SERVICES_TOPIC, None) as (consumer, partitions):
+        async for records in _to_end(consumer, partitions):
+            for record in records:
+                announced[record.key] = _announcement(record.value)
+    return Subscriptions(announcement for announcement in announced.values() if announcement is not None)
+
+
+def _announcement(value: bytes | None) -> ServiceAnnouncement | None:
+    if value is None:
+        return None
+    try:
+        return json.decode(value, type=ServiceAnnouncement)
+    except (DecodeError, UnicodeDecodeError):
+        return None  # somebody else's record: the topic is open to every language
+
+
+@contextlib.asynccontextmanager
+async def _consumer(
+    settings: KafkaSettings, topic: str, saga_id: str | None
+) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    count = (await partition_counts(settings, [topic])).get(topic, 0)
+    wanted = range(count) if saga_id is None or not count else [saga_partition(saga_id, count)]
+    partitions = [TopicPartition(topic, partition) for partition in wanted]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=_FETCH_BYTES_MAX,
+    )
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        yield consumer, partitions
+    finally:
+        await consumer.stop()
+
+
+async def _to_end(
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+) -> AsyncIterator[list[ConsumerRecord]]:
+    ends = await consumer.end_offsets(partitions)
+    begins = await consumer.beginning_offsets(partitions)
+    left = {partition for partition in partitions if begins[partition] < ends[partition]}
+    while left:
+        for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
+            yield records
+        # The position and not the last offset: compaction and transactions leave gaps at the end.
+        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+
+
+def _change(record: ConsumerRecord) -> Change:
+    return Change((record.key or b"").decode(errors="replace"), record.value, record.timestamp)

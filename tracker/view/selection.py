@@ -1,0 +1,55 @@
+"""Which sagas a list shows, and in what order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from tracker.core.status import Status
+from tracker.view.row import Row
+
+_URGENCY = (Status.FAILED, Status.RETRYING, Status.OPEN, Status.COMPLETED)
+
+
+class Sort(StrEnum):
+    """age: oldest first; status: what needs a look first; flow: by name; last: newest event first."""
+
+    AGE = "age"
+    STATUS = "status"
+    FLOW = "flow"
+    LAST = "last"
+
+
+SORT_KEYS: dict[Sort, Callable[[Row], tuple[object, ...]]] = {
+    Sort.AGE: lambda row: (row.began_ms, row.id),
+    Sort.STATUS: lambda row: (_URGENCY.index(row.status), row.began_ms, row.id),
+    Sort.FLOW: lambda row: (row.flow, row.began_ms, row.id),
+    Sort.LAST: lambda row: (-row.acted_ms, row.id),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a saga must be to be shown; None or empty: anything will do.
+
+    `older_than_ms` is the least time since it began, in milliseconds.
+    """
+
+    statuses: frozenset[Status] = frozenset()
+    flow: str | None = None
+    key: str | None = None
+    waiting_for: str | None = None
+    older_than_ms: int = 0
+
+    def older_than(self, age_ms: int) -> "Selection":
+        """The same, only of sagas that began so long ago or longer."""
+        return replace(self, older_than_ms=age_ms)
+
+    def takes(self, row: Row, now_ms: int) -> bool:
+        """Whether the row is one of those to show at this time."""
+        return (
+            (not self.statuses or row.status in self.statuses)
+            and (self.flow is None or row.flow == self.flow)
+            and (self.key is None or row.key == self.key)
+            and (self.waiting_for is None or any(owed.service == self.waiting_for for owed in row.waiting))
+            and now_ms - row.began_ms >= self.older_than_ms
+        )
