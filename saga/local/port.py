@@ -22,6 +22,10 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
+    """Whether a broker could listen there."""
+    with socket.socket() as client:
+        if client.connect_ex((HOST, port)) == 0:
+            return False  # macOS would let us bind one address of a port that is taken for all
     with socket.socket() as listener:
         # As the broker does: connections of a former broker that linger are no obstacle.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

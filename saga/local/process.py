@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from saga.local.errors import BrokerFailed
+
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 # A user's options for another Java must not reach this one.
@@ -26,9 +28,10 @@ class GuardedProcess:
         """Start the command with its output in a file.
 
         `keep_open` is a file descriptor that the command inherits. `temporary` is removed when the
-        command ends because we died; otherwise it is ours to remove.
+        command ends because we died; otherwise it is ours to remove. Raises `BrokerFailed` when the
+        command can't be run at all.
         """
-        with output.open("ab") as file:
+        with output.open("wb") as file:
             watchdog = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(WATCHDOG), str(temporary or ""), *command],
                 stdin=subprocess.PIPE,
@@ -40,11 +43,20 @@ class GuardedProcess:
             )
         assert watchdog.stdout is not None
         with watchdog.stdout as stdout:
-            return cls(watchdog, int(stdout.readline() or b"0"))
+            pid = stdout.readline()
+        process = cls(watchdog, int(pid or b"-1"))
+        if not pid:
+            process._reap()
+            raise BrokerFailed(f"{command[0]} can't be run:\n{output.read_text(errors='replace')}")
+        return process
 
     @property
     def running(self) -> bool:
         return self._watchdog.poll() is None
+
+    def wait(self) -> None:
+        """Return when the process is gone."""
+        self._watchdog.wait()
 
     def end(self, timeout_seconds: float) -> None:
         """SIGTERM, and SIGKILL if that takes too long. Returns when the process is gone."""
