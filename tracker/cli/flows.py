@@ -18,7 +18,7 @@ def flows_head(flows: Sequence[FlowSummary]) -> Text:
         lines.append(_numbers(flow, flows))
         if flow.stages:
             lines.append(Text("  " + stages_text(flow.stages)))
-    return Text("\n").join(lines)
+    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
 
 def stages_text(stages: Sequence[Stage]) -> str:
@@ -50,12 +50,12 @@ def _numbers(flow: FlowSummary, flows: Sequence[FlowSummary]) -> Text:
         return f"{of(flow):>{width},}"
 
     name_width = max(len(other.flow) for other in flows)
-    line = Text(f"{flow.flow:<{name_width}}   in flight {count(lambda f: f.in_flight)}   ")
     retrying, failed = count(lambda f: f.retrying), count(lambda f: f.failed)
+    line = Text(f"{flow.flow:<{name_width}}  in flight {count(lambda f: f.in_flight)}  ")
     line.append(f"retrying {retrying}", style=STATUS_STYLES[Status.RETRYING] if flow.retrying else "")
-    line.append("   ")
+    line.append("  ")
     line.append(f"failed {failed}", style=STATUS_STYLES[Status.FAILED] if flow.failed else "")
-    line.append(f"   done {count(lambda f: f.completed)}   {_bars(flow.recent)} {flow.per_second:,.1f}/s")
+    line.append(f"  done {count(lambda f: f.completed)}  {flow.per_second:,.1f}/s {_bars(flow.recent)}")
     return line
 
 

@@ -11,23 +11,31 @@ from tracker.cli.moment import timestamp
 from tracker.core.status import Status, Waiting
 from tracker.view.row import Row
 
+ELLIPSIS = "…"
 
-def rows_table(rows: Iterable[Row], now_ms: int, id_length: int) -> Table:
+
+def rows_table(rows: Iterable[Row], now_ms: int, id_length: int, *, with_flow: bool = True) -> Table:
     """Sagas as a table without lines that gives way where the terminal is narrow."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
     table.add_column("AGE", justify="right", no_wrap=True)
     table.add_column("ID", no_wrap=True)
     table.add_column("STATUS", no_wrap=True)
-    for name in ("KEY", "FLOW", "WHERE", "WAITING FOR"):
+    for name in ("KEY", *(["FLOW"] if with_flow else []), "WHERE", "WAITING FOR"):
         table.add_column(name)
     for row in rows:
+        flow = [row.flow] if with_flow else []
         table.add_row(
             human(now_ms - row.began_ms),
-            row.id[:id_length],
+            short_id(row.id, id_length),
             Text(row.status, style=STATUS_STYLES[row.status]),
-            *(_cell(text) for text in (row.key, row.flow, row.where, waiting_text(row, now_ms))),
+            *(_cell(text) for text in (row.key, *flow, row.where, waiting_text(row, now_ms))),
         )
     return table
+
+
+def short_id(saga_id: str, length: int) -> str:
+    """`…5de2a3b4`: the end of an id, which is what tells it from others; a short one as it is."""
+    return saga_id if len(saga_id) <= length + 1 else ELLIPSIS + saga_id[-length:]
 
 
 def waiting_text(row: Row, now_ms: int) -> str:

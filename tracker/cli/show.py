@@ -10,7 +10,7 @@ from saga.runtime.settings import KafkaSettings
 from tracker.cli.connection import BootstrapServers, connected, run
 from tracker.cli.console import note, output
 from tracker.cli.list import read_sagas, tell_unreadable
-from tracker.cli.rows import rows_table
+from tracker.cli.rows import ELLIPSIS, rows_table
 from tracker.cli.saga_json import saga_json
 from tracker.cli.tree import saga_tree
 from tracker.core.errors import UnreadableSaga
@@ -23,15 +23,15 @@ _NEAREST_SHOWN = 3
 
 
 def show(
-    saga: Annotated[str, typer.Argument(help="Id of a saga, the beginning of one, or a business key.")],
+    saga: Annotated[str, typer.Argument(help="Id of a saga, its beginning or end, or a business key.")],
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object instead of a tree.")] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Show one saga: what caused what, who handled it, who has not answered yet.
 
-    Example: saga show 0193a7c2, or by its business key: saga show o-1042
+    Example: saga show 5de2a3b4, or by its business key: saga show o-1042
     """
-    run(_show(bootstrap_servers, saga, as_json))
+    run(_show(bootstrap_servers, saga.removeprefix(ELLIPSIS), as_json))
 
 
 async def _show(bootstrap_servers: str | None, text: str, as_json: bool) -> int:
@@ -64,7 +64,7 @@ def _tell_others(sagas: Sagas, text: str) -> int:
     """Nothing to show, or too much: say which sagas could have been meant."""
     matches = sagas.matching(text)
     if matches:
-        note(f"{len(matches):,} sagas are called {text}; give more of the id:")
+        note(f"{len(matches):,} sagas match {text}; give more of the id:")
     else:
         note(f"saga: no saga has the id or the business key {text}")
     rows = matches[:_MATCHES_SHOWN] or sagas.nearest(text, _NEAREST_SHOWN)

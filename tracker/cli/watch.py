@@ -85,7 +85,8 @@ def picture(now: Live, now_ms: int, height: int | None) -> RenderableType:
     rows, total = now.sagas.listed(_IN_FLIGHT, Sort.AGE, room, now_ms)
     if not rows:
         return Group(*head, Text("nothing is in flight" if flows else "there is no saga yet"))
-    table = rows_table(rows, now_ms, now.sagas.short_id_length(rows))
+    length = now.sagas.short_id_length(rows)
+    table = rows_table(rows, now_ms, length, with_flow=len(flows) > 1)
     more = [Text(f"and {total - len(rows):,} younger ones")] if total > len(rows) else []
     return Group(*head, table, *more)
 

@@ -52,9 +52,10 @@ async def open_changelog(settings: KafkaSettings, saga_id: str | None = None) ->
     NothingTracked
         There is no such topic.
     """
-    async with _consumer(settings, SAGAS_CHANGELOG_TOPIC, saga_id) as (consumer, partitions):
-        if not partitions:
-            raise NothingTracked(f"no topic {SAGAS_CHANGELOG_TOPIC}: start the tracker with `saga track`")
+    partitions = await _partitions(settings, SAGAS_CHANGELOG_TOPIC, saga_id)
+    if not partitions:
+        raise NothingTracked(f"no topic {SAGAS_CHANGELOG_TOPIC}: start the tracker with `saga track`")
+    async with _consumer(settings, partitions) as consumer:
         yield Changelog(consumer, partitions)
 
 
@@ -77,8 +78,11 @@ async def read_saga(settings: KafkaSettings, saga_id: str) -> bytes | None:
 
 async def read_subscriptions(settings: KafkaSettings) -> Subscriptions:
     """Who is subscribed to what; nobody when no service has announced itself yet."""
+    partitions = await _partitions(settings, SERVICES_TOPIC)
+    if not partitions:
+        return Subscriptions()
     announced: dict[bytes | None, ServiceAnnouncement | None] = {}
-    async with _consumer(settings, SERVICES_TOPIC, None) as (consumer, partitions):
+    async with _consumer(settings, partitions) as consumer:
         async for records in _to_end(consumer, partitions):
             for record in records:
                 announced[record.key] = _announcement(record.value)
@@ -94,13 +98,20 @@ def _announcement(value: bytes | None) -> ServiceAnnouncement | None:
         return None  # somebody else's record: the topic is open to every language
 
 
+async def _partitions(
+    settings: KafkaSettings, topic: str, saga_id: str | None = None
+) -> list[TopicPartition]:
+    """Those of the topic, none if it does not exist; with an id only the one that holds this saga."""
+    count = (await partition_counts(settings, [topic])).get(topic, 0)
+    if saga_id is None or not count:
+        return [TopicPartition(topic, partition) for partition in range(count)]
+    return [TopicPartition(topic, saga_partition(saga_id, count))]
+
+
 @contextlib.asynccontextmanager
 async def _consumer(
-    settings: KafkaSettings, topic: str, saga_id: str | None
-) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-    count = (await partition_counts(settings, [topic])).get(topic, 0)
-    wanted = range(count) if saga_id is None or not count else [saga_partition(saga_id, count)]
-    partitions = [TopicPartition(topic, partition) for partition in wanted]
+    settings: KafkaSettings, partitions: Collection[TopicPartition]
+) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
         group_id=None,
@@ -111,7 +122,7 @@ async def _consumer(
     await consumer.start()
     try:
         consumer.assign(partitions)
-        yield consumer, partitions
+        yield consumer
     finally:
         await consumer.stop()
 

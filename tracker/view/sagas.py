@@ -59,26 +59,30 @@ class Sagas:
         return nsmallest(limit, taken, key=SORT_KEYS[sort]), len(taken)
 
     def matching(self, text: str) -> list[Row]:
-        """Sagas with this business key or whose id begins so; the newest first."""
-        found = [row for row in self.rows() if row.key == text or row.id.startswith(text)]
+        """Sagas with this business key, or whose id begins or ends so; the newest first."""
+        found = [
+            row for row in self.rows() if row.key == text or row.id.startswith(text) or row.id.endswith(text)
+        ]
         return sorted(found, key=SORT_KEYS[Sort.LAST])
 
     def nearest(self, text: str, count: int) -> list[Row]:
-        """Sagas whose id or business key begins most like this text."""
+        """Sagas whose id or business key begins and ends most like this text."""
 
         def likeness(row: Row) -> tuple[int, int]:
-            return max(_alike(text, row.id), _alike(text, row.key)), row.acted_ms
+            ends = (_alike(text, name) + _alike(text[::-1], name[::-1]) for name in (row.id, row.key))
+            return max(ends), row.acted_ms
 
         return [row for row in nlargest(count, self.rows(), key=likeness) if likeness(row)[0] > 0]
 
     def short_id_length(self, shown: Iterable[Row]) -> int:
-        """How many characters of their ids tell the shown rows from every other saga.
+        """How many characters at the end of their ids tell the shown rows from every other saga.
 
-        UUIDv7s begin with the time: those of the same minute share their first 8 characters.
+        The end, because UUIDv7s begin with the time: those of one minute share their beginning.
         """
-        ids = {row.id for row in shown}
-        starts = {id_[:SHORT_ID_LENGTH_MIN] for id_ in ids}
-        rivals = sorted(id_ for id_ in self._rows if id_[:SHORT_ID_LENGTH_MIN] in starts)
+        ids = {row.id[::-1] for row in shown}
+        ends = {id_[:SHORT_ID_LENGTH_MIN] for id_ in ids}
+        backwards = (id_[::-1] for id_ in self._rows)
+        rivals = sorted(id_ for id_ in backwards if id_[:SHORT_ID_LENGTH_MIN] in ends)
         neighbours = (_alike(*pair) + 1 for pair in pairwise(rivals) if not ids.isdisjoint(pair))
         return max(SHORT_ID_LENGTH_MIN, *neighbours, 0)
 
