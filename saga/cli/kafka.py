@@ -36,7 +36,7 @@ def kafka(
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopping Apache Kafka")
     except LocalKafkaError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     finally:
         broker.stop()

@@ -21,6 +21,7 @@ from saga.local.errors import JarsUnavailable
 KAFKA_VERSION = "4.3.0"
 LOCK = Path(__file__).with_name("kafka.lock")
 DOWNLOADS_MAX = 6  # at the same time
+TRIES_MAX = 2  # what came in the first try is kept
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def classpath() -> str:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with only_one_process(folder / ".lock"):
-                _download(_missing(jars, folder), folder)
+                _download_missing(jars, folder)
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's RuntimeErrors
             raise _unavailable(folder, error) from error
     return os.pathsep.join(str(folder / jar.name) for jar in jars)
@@ -97,9 +98,18 @@ def _missing(jars: Sequence[Jar], folder: Path) -> list[Jar]:
     return [jar for jar in jars if not present(folder / jar.name, jar.size_bytes)]
 
 
+def _download_missing(jars: Sequence[Jar], folder: Path) -> None:
+    for tries_left in reversed(range(TRIES_MAX)):
+        try:
+            if missing := _missing(jars, folder):  # none if another process was faster
+                _download(missing, folder)
+            return
+        except (OSError, RuntimeError):
+            if not tries_left:
+                raise
+
+
 def _download(jars: Sequence[Jar], folder: Path) -> None:
-    if not jars:
-        return  # another process was faster
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging,
         download_bar(f"Apache Kafka {KAFKA_VERSION}", sum(jar.size_bytes for jar in jars)) as bar,
