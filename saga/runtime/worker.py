@@ -63,6 +63,28 @@ class Worker:
         KafkaUnavailable
             Kafka did not answer in time at the start, or refuses a topic.
         """
+        work = asyncio.create_task(self._work())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if self._session is None:
+                work.cancel()  # nothing has begun yet: no session that would end in order
+            await work
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
+        finally:
+            work.cancel()
+            stopping.cancel()
+        logger.info("%s has stopped", self._service.name)
+
+    def stop(self) -> None:
+        """End orderly: what is handled is committed, what is running gets its grace."""
+        self._stopping.set()
+        if self._session is not None:
+            self._session.stop()
+
+    async def _work(self) -> None:
         await until_available(self._settings)
         await ensure_topics(self._settings, self._topics())
         await self._announce()
@@ -81,13 +103,6 @@ class Worker:
                 logger.warning("%s: new session in %.1f s: %r", self._service.name, delay, error)
                 await self._pause(delay)
                 delay = min(delay * 2, _BACKOFF_MAX_SECONDS)
-        logger.info("%s has stopped", self._service.name)
-
-    def stop(self) -> None:
-        """End orderly: what is handled is committed, what is running gets its grace."""
-        self._stopping.set()
-        if self._session is not None:
-            self._session.stop()
 
     async def _run_session(self) -> None:
         self._session = Session(
