@@ -69,8 +69,8 @@ RESERVED: list[Fact] = [
         "payments",
         "retrying",
         after_ms=20,
-        error="TimeoutError",
-        message="bank.example did not answer",
+        error="Timeout",
+        message="no answer",
         retry_after_ms=1_020,
     ),
 ]
@@ -90,7 +90,7 @@ GIVEN_UP: list[Fact] = [
         after_ms=1_100,
         took_ms=5,
         attempt=5,
-        error="UnknownAddress",
+        error="NoStreet",
         message="no such street",
     ),
 ]

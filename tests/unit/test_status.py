@@ -67,7 +67,7 @@ def test_a_retry_tells_its_attempt_its_reason_and_when_it_goes_on() -> None:
     (answer,) = waiting(fold(None, "s", PLACED + RESERVED), SUBSCRIPTIONS)
 
     assert answer == Waiting(
-        "e2", "stock.reserved", "payments", "handle", NOON_MS + 14, 1, "TimeoutError", NOON_MS + 1_020
+        "e2", "stock.reserved", "payments", "handle", NOON_MS + 14, 1, "Timeout", NOON_MS + 1_020
     )
 
 

@@ -40,7 +40,7 @@ def _handling_text(handling: Handling, now_ms: int) -> Text:
             text = f"{service}: {ordinal(last.number + 1)} attempt {_due(last, now_ms)}{_reason(last)}"
             return Text(text, style=STATUS_STYLES[Status.RETRYING])
         case "dead-lettered":
-            text = f"{service} gave up, {ordinal(last.number)} attempt{_reason(last)}"
+            text = f"{service}: dead-lettered, {ordinal(last.number)} attempt{_reason(last)}"
             return Text(text, style=STATUS_STYLES[Status.FAILED])
         case _:
             assert_never(last.outcome)

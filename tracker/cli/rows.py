@@ -39,14 +39,14 @@ def short_id(saga_id: str, length: int) -> str:
 
 
 def waiting_text(row: Row, now_ms: int) -> str:
-    """`payments, 12 s (retry 4) + 2 more`; who gave up where nobody is waited for."""
+    """`payments, 12 s (retry 4) + 2 more`; who dead-lettered it where nobody is waited for."""
     if row.waiting:
         first, *others = row.waiting
         return _owed_text(first, now_ms) + (f" + {len(others)} more" if others else "")
     if row.status is Status.FAILED:
-        (service, error), *more = row.gave_up
+        (service, error), *more = row.dead_letters
         reason = f" ({error})" if error else ""
-        return f"{service} gave up{reason}" + (f" + {len(more)} more" if more else "")
+        return f"{service}: dead-lettered{reason}" + (f" + {len(more)} more" if more else "")
     return "an event that has not been read" if row.in_flight else ""
 
 
@@ -63,7 +63,7 @@ def row_json(row: Row, now_ms: int) -> dict[str, object]:
         "where": row.where,
         "events": row.events,
         "waiting_for": [waiting_json(owed, now_ms) for owed in row.waiting],
-        "gave_up": [{"service": service, "error": error} for service, error in row.gave_up],
+        "dead_letters": [{"service": service, "error": error} for service, error in row.dead_letters],
     }
 
 

@@ -19,7 +19,7 @@ class Row(Struct, frozen=True, gc=False):
     where : type of its newest event; "" as long as only receipts are known.
     events : how many events it has.
     waiting : who owes an answer, the longest awaited first.
-    gave_up : for each dead letter, oldest first, the service and the class of the exception.
+    dead_letters : the service and the class of the exception of each, oldest first.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Row(Struct, frozen=True, gc=False):
     where: str
     events: int
     waiting: tuple[Waiting, ...]
-    gave_up: tuple[tuple[str, str], ...]
+    dead_letters: tuple[tuple[str, str], ...]
 
     @property
     def in_flight(self) -> bool:
@@ -52,7 +52,7 @@ def row_of(saga: Saga, subscriptions: Subscriptions) -> Row:
         where="" if last is None else sys.intern(last.type),
         events=len(saga.steps),
         waiting=tuple(waiting(saga, subscriptions)),
-        gave_up=tuple(
+        dead_letters=tuple(
             (letter.handling.service, letter.handling.standing.error) for letter in dead_letters(saga)
         ),
     )
