@@ -1,0 +1,93 @@
+"""Facts into frames: by partition of `saga.steps`, never too many and never too large."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from tracker.core.collect import SagaFacts
+from tracker.core.frame import Fact, Watermark, encode_frame, saga_partition
+
+
+class FrameLimits(Struct, frozen=True):
+    """How large a frame may become: facts, and bytes of its encoding."""
+
+    steps: int
+    bytes: int
+
+
+class Packed(Struct, frozen=True):
+    """The frames of one partition, in order, and the facts too large for any frame."""
+
+    frames: list[bytes]
+    refused: list[Fact]
+
+
+def by_partition(facts: SagaFacts, partitions: int) -> dict[int, SagaFacts]:
+    """The same facts, by partition of `saga.steps`."""
+    found: dict[int, SagaFacts] = {}
+    for saga, its_facts in facts.items():
+        found.setdefault(saga_partition(saga, partitions), {})[saga] = its_facts
+    return found
+
+
+def pack(facts: SagaFacts, watermarks: list[Watermark], limits: FrameLimits) -> Packed:
+    """The frames for one partition; without facts it is one that carries the watermarks alone.
+
+    The watermarks are in the last frame only: they hold for whoever has read all of them. A fact
+    that cannot be encoded, or fills a frame by itself, is refused and does not hold up the others.
+    """
+    packed = Packed([], [])
+    chunks = list(_chunks(facts, limits.steps)) or [[]]
+    for chunk in chunks[:-1]:
+        _encode(chunk, [], limits, packed)
+    _encode(chunks[-1], watermarks, limits, packed)
+    return packed
+
+
+Chunk = list[tuple[str, list[Fact]]]
+
+
+def _chunks(facts: SagaFacts, steps_max: int) -> Iterator[Chunk]:
+    chunk: Chunk = []
+    room = steps_max
+    for saga, its_facts in facts.items():
+        rest = its_facts
+        while rest:
+            chunk.append((saga, rest[:room]))
+            rest, room = rest[room:], room - len(rest)
+            if room <= 0:
+                yield chunk
+                chunk, room = [], steps_max
+    if chunk:
+        yield chunk
+
+
+def _encode(chunk: Chunk, watermarks: list[Watermark], limits: FrameLimits, packed: Packed) -> None:
+    frame = _encoded(chunk, watermarks)
+    if frame is not None and (len(frame) <= limits.bytes or not chunk):
+        packed.frames.append(frame)
+        return
+    first, second = _halves(chunk)
+    if second:
+        _encode(first, [], limits, packed)
+        _encode(second, watermarks, limits, packed)
+    else:
+        packed.refused.append(first[0][1][0])
+        _encode([], watermarks, limits, packed)
+
+
+def _encoded(chunk: Chunk, watermarks: list[Watermark]) -> bytes | None:
+    try:
+        return encode_frame(dict(chunk), watermarks)
+    except (OverflowError, UnicodeEncodeError):
+        return None  # a number or a text that MessagePack does not know, from a foreign service
+
+
+def _halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    """Two halves of the chunk; the second is empty if there is only one fact."""
+    if len(chunk) > 1:
+        middle = len(chunk) // 2
+        return chunk[:middle], chunk[middle:]
+    saga, facts = chunk[0]
+    middle = max(1, len(facts) // 2)
+    return [(saga, facts[:middle])], [(saga, facts[middle:])] if facts[middle:] else []

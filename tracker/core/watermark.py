@@ -1,0 +1,74 @@
+"""Watermarks: how far in time each source partition has been read (DESIGN, section 5).
+
+While the collector is behind, time stands at the last record it read. Once it has read all there
+is, time stands at the moment Kafka last said so: not at the clock's time, because a broker that
+has fallen silent says nothing about what it missed. An open transaction holds time back, since
+the awaited event may lie in it.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tracker.core.frame import Watermark
+
+Source = tuple[str, int]
+"""Topic and partition."""
+
+
+class Reading(NamedTuple):
+    """What the consumer knows of a partition.
+
+    position : offset of the next record to read.
+    stable_end : the last stable offset: where the first open transaction begins, or the end.
+    end : the high watermark: offset of the next record to be written.
+    polled_ms : when Kafka last told the two ends.
+    last_record_ms : timestamp of the last record read; None before the first one.
+    """
+
+    position: int
+    stable_end: int
+    end: int
+    polled_ms: int
+    last_record_ms: int | None
+
+
+def watermark(reading: Reading, known_ms: int | None, delay_ms: int) -> int | None:
+    """Everything up to this moment has been read; None as long as that is not known.
+
+    It never goes back behind `known_ms`, and never ahead of the poll: the clock of a producer that
+    is ahead of ours must not carry us into the future. `delay_ms` is the time that producers have
+    from the timestamp of a record to its place in the topic.
+    """
+    now_ms = reading.polled_ms - delay_ms
+    if reading.position >= reading.stable_end and reading.stable_end == reading.end:
+        found = now_ms
+    elif reading.last_record_ms is None or reading.last_record_ms < 0:
+        return known_ms
+    else:
+        found = min(reading.last_record_ms, now_ms)
+    return found if known_ms is None else max(found, known_ms)
+
+
+class Watermarks:
+    """The watermarks of the source partitions that this collector reads."""
+
+    def __init__(self, delay_ms: int) -> None:
+        self._delay_ms = delay_ms
+        self._known: dict[Source, int] = {}
+
+    def advance(self, readings: Mapping[Source, Reading]) -> None:
+        """Take over what the consumer knows now. Partitions that are not in it are given up."""
+        known: dict[Source, int] = {}
+        for source, reading in readings.items():
+            at_ms = watermark(reading, self._known.get(source), self._delay_ms)
+            if at_ms is not None:
+                known[source] = at_ms
+        self._known = known
+
+    def clear(self) -> None:
+        """Give up all partitions: whoever reads them next reports them."""
+        self._known = {}
+
+    def report(self) -> list[Watermark]:
+        """For a frame that follows all facts read so far."""
+        return [Watermark(topic, partition, at_ms) for (topic, partition), at_ms in self._known.items()]

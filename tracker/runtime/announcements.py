@@ -1,0 +1,64 @@
+"""What services announce of themselves, read from the compacted topic `saga.services`."""
+
+import asyncio
+import logging
+
+from msgspec import DecodeError, json
+
+from saga.core.receipt import SERVICES_TOPIC, ServiceAnnouncement
+from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord
+from saga.runtime.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+_decoder = json.Decoder(ServiceAnnouncement)
+
+
+class Announcements:
+    """The newest announcement of each service; kept current as long as `follow` runs.
+
+    The topic is read as a whole, by each reader for itself.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._services: dict[bytes, ServiceAnnouncement] = {}
+
+    def topics(self) -> frozenset[str]:
+        """All topics that a service subscribes to or publishes on."""
+        services = self._services.values()
+        subscribed = {part.topic for service in services for part in service.subscribes}
+        return frozenset(subscribed.union(part.topic for service in services for part in service.publishes))
+
+    async def follow(self) -> None:
+        """Read the topic from its beginning, and go on until cancelled.
+
+        Raises
+        ------
+        KafkaError
+            It can't be read.
+        """
+        consumer = AIOKafkaConsumer(
+            SERVICES_TOPIC,
+            bootstrap_servers=self._settings.bootstrap_servers,
+            group_id=None,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            async for record in consumer:
+                self._take(record)
+        finally:
+            await asyncio.shield(consumer.stop())
+
+    def _take(self, record: "ConsumerRecord[bytes, bytes]") -> None:
+        key = record.key or b""
+        if record.value is None:
+            self._services.pop(key, None)
+            return
+        try:
+            self._services[key] = _decoder.decode(record.value)
+        except (DecodeError, UnicodeDecodeError) as error:
+            logger.warning(
+                "%s-%d@%d is no announcement: %s", record.topic, record.partition, record.offset, error
+            )

@@ -1,0 +1,174 @@
+"""The collector: business topics and receipts in, frames on `saga.steps` out.
+
+At least once: offsets are committed after the frames are delivered, and the fold of the tracker
+makes nothing of a fact told twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, IllegalStateError
+
+from saga.core.receipt import RECEIPTS_TOPIC
+from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from tracker.core.collect import TOO_LARGE, SagaFacts, Uncorrelated, collect_events, collect_receipts
+from tracker.core.frame import STEPS_TOPIC, EventSeen
+from tracker.core.pack import FrameLimits, by_partition, pack
+from tracker.core.sources import TopicSelection, business_topics
+from tracker.core.watermark import Reading, Source, Watermarks
+from tracker.runtime.announcements import Announcements
+from tracker.runtime.settings import TrackerSettings
+
+logger = logging.getLogger(__name__)
+
+GROUP = "saga-collector"
+
+Batches = Mapping[TopicPartition, list["ConsumerRecord[bytes, bytes]"]]
+
+
+class Collector:
+    """Reads its share of the source partitions. One use only: after an error make a new one.
+
+    `uncorrelated` counts, by topic and reason, what no saga was told about; it goes on where the
+    collector before this one stopped.
+    """
+
+    def __init__(
+        self,
+        settings: TrackerSettings,
+        partitions: int,
+        producer: AIOKafkaProducer,
+        announcements: Announcements,
+        uncorrelated: Uncorrelated,
+    ) -> None:
+        self.uncorrelated = uncorrelated
+        self._settings = settings
+        self._partitions = partitions
+        self._producer = producer
+        self._announcements = announcements
+        self._selection = TopicSelection(settings.tracker_topics)
+        self._limits = FrameLimits(settings.frame_steps, settings.frame_bytes)
+        self._watermarks = Watermarks(settings.watermark_delay_ms)
+        self._last_record_ms: dict[TopicPartition, int] = {}
+        self._framed_at = [float("-inf")] * partitions
+        self._lock = asyncio.Lock()
+        self._looked_at = float("-inf")
+        self._sources: frozenset[str] = frozenset()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.bootstrap_servers,
+            group_id=GROUP,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=min(1000, settings.session_timeout_ms // 3),
+            metadata_max_age_ms=30_000,  # partitions that were added to a topic are found by then
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until told to stop; then leave the group with everything read committed.
+
+        Raises
+        ------
+        KafkaError
+            Kafka refuses something. What was read since the last commit will be read again.
+        """
+        await self._consumer.start()
+        try:
+            while not stop.is_set():
+                await self._look_for_sources()
+                await self._collect_once()
+        finally:
+            await self._consumer.stop()
+
+    async def _look_for_sources(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < self._settings.sources_interval_ms / 1000:
+            return
+        self._looked_at = now
+        existing = await self._consumer.topics()
+        sources = business_topics(existing, self._announcements.topics(), self._selection)
+        if sources != self._sources or not self._consumer.subscription():
+            self._sources = sources
+            logger.info("collecting from %s", ", ".join(sorted(sources)) or "receipts only, as yet")
+            listener = _Revocations(self._given_up)
+            self._consumer.subscribe([RECEIPTS_TOPIC, *sorted(sources)], listener=listener)
+
+    async def _collect_once(self) -> None:
+        batches = await self._consumer.getmany(
+            timeout_ms=self._settings.idle_frame_ms // 2, max_records=self._settings.collect_records
+        )
+        if batches and sum(map(len, batches.values())) < self._settings.collect_records // 2:
+            # Light load: a few more records in the same frames are worth a few milliseconds.
+            await asyncio.sleep(self._settings.collect_interval_ms / 1000)
+        async with self._lock:
+            if batches and not self._consumer.assignment().issuperset(batches):
+                return  # polled before a rebalance: whoever owns them now reads them
+            await self._frame(batches)
+
+    async def _frame(self, batches: Batches) -> None:
+        facts: SagaFacts = {}
+        for source, records in batches.items():
+            collect = collect_receipts if source.topic == RECEIPTS_TOPIC else collect_events
+            collect(records, facts, self.uncorrelated)
+            self._last_record_ms[source] = records[-1].timestamp
+        self._watermarks.advance(self._readings())
+        await self._send(by_partition(facts, self._partitions))
+        if batches:
+            await self._commit({source: records[-1].offset + 1 for source, records in batches.items()})
+
+    async def _send(self, facts: Mapping[int, SagaFacts]) -> None:
+        now = asyncio.get_running_loop().time()
+        idle_since = now - self._settings.idle_frame_ms / 1000
+        watermarks = self._watermarks.report()
+        deliveries = []
+        for partition in range(self._partitions):
+            if partition in facts or (watermarks and self._framed_at[partition] <= idle_since):
+                packed = pack(facts.get(partition, {}), watermarks, self._limits)
+                for fact in packed.refused:
+                    topic = fact.topic if isinstance(fact, EventSeen) else RECEIPTS_TOPIC
+                    self.uncorrelated[topic, TOO_LARGE] += 1
+                for frame in packed.frames:
+                    deliveries.append(await self._producer.send(STEPS_TOPIC, frame, partition=partition))
+                self._framed_at[partition] = now
+        if deliveries:
+            await asyncio.gather(*deliveries)
+
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._consumer.commit(dict(offsets))
+        except (CommitFailedError, IllegalStateError) as error:
+            logger.info("offsets of the collector are not committed, the group is rebalancing: %s", error)
+
+    def _readings(self) -> dict[Source, Reading]:
+        assignment = self._consumer._subscription.subscription.assignment
+        readings = {}
+        for partition in assignment.tps:
+            state = assignment.state_value(partition)
+            if state.timestamp is not None and state.has_valid_position:
+                readings[partition.topic, partition.partition] = Reading(
+                    state.position,
+                    state.highwater if state.lso is None else state.lso,
+                    state.highwater,
+                    state.timestamp,
+                    self._last_record_ms.get(partition),
+                )
+        return readings
+
+    async def _given_up(self) -> None:
+        async with self._lock:  # what has been read is framed and committed first
+            self._watermarks.clear()
+            self._last_record_ms.clear()
+
+
+class _Revocations(ConsumerRebalanceListener):
+    def __init__(self, given_up: Callable[[], Awaitable[None]]) -> None:
+        self._given_up = given_up
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._given_up()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        pass

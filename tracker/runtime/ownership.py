@@ -1,0 +1,81 @@
+"""Whether the partitions are still ours: a lease on the monotonic clock, renewed by Kafka's word."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from aiokafka.errors import CommitFailedError
+from aiokafka.structs import OffsetAndMetadata
+
+from saga.core.errors import SagaError
+from saga.runtime.kafka import TopicPartition
+
+logger = logging.getLogger(__name__)
+
+_NEVER = float("-inf")
+
+
+class OwnershipLost(SagaError):
+    """The group has gone on without this tracker, which was stopped or cut off for too long."""
+
+
+class GroupOwnership:
+    """The membership of Faust's consumer in its group.
+
+    A tracker that was stopped for longer than its session must not write to the changelog any more:
+    the new owner has read it to the end. So whoever writes asks first. A commit of offsets names the
+    generation, and so proves that the partitions were ours when it was sent; nobody else can have
+    them for the session timeout after it, of which half is used.
+    """
+
+    def __init__(self, app: Any, topic: str, session_timeout_ms: int) -> None:
+        self._app = app
+        self._topic = topic
+        self._lease_seconds = session_timeout_ms / 2000
+        self._proven_at = _NEVER
+
+    def proven(self) -> None:
+        """Kafka has just told us that the partitions are ours."""
+        self._proven_at = time.monotonic()
+
+    async def ensure(self) -> None:
+        """Return if the partitions are ours for half a session timeout at least.
+
+        Raises
+        ------
+        OwnershipLost
+            They are not, or no broker answers.
+        """
+        begun = time.monotonic()
+        if begun - self._proven_at <= self._lease_seconds:
+            return
+        if not await self._in_consumer_thread(lambda consumer: consumer._coordinator._do_heartbeat()):
+            raise OwnershipLost("the tracker is no longer a member of its group")
+        self._proven_at = begun
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit the offset of the next frame of each partition.
+
+        Not to be allowed to is no error: the frames are read again, by whoever owns them now.
+        """
+        begun = time.monotonic()
+        positions = {
+            TopicPartition(self._topic, partition): OffsetAndMetadata(offset, "")
+            for partition, offset in offsets.items()
+        }
+        try:
+            await self._in_consumer_thread(lambda consumer: consumer.commit(positions))
+        except CommitFailedError as error:
+            logger.info("offsets of frames are not committed, the group is rebalancing: %s", error)
+            self._proven_at = _NEVER
+        else:
+            self._proven_at = begun
+
+    async def _in_consumer_thread(self, call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+        # Not through Faust's queue of calls: there a fetch of a second may stand before us.
+        thread = self._app.consumer._thread
+        return await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(call(thread._consumer), thread.thread_loop)
+        )

@@ -1,0 +1,156 @@
+"""The tracker: frames in, sagas durable. Opens the store's layers, and stops them in order."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
+
+from msgspec import DecodeError
+
+from saga.core.errors import SagaError
+from saga.runtime.kafka import AIOKafkaProducer
+from tracker.core.frame import FRAME_VERSION, STEPS_TOPIC, decode_frame
+from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
+from tracker.runtime.app import TrackerApp, tracker_app
+from tracker.runtime.ownership import GroupOwnership
+from tracker.runtime.recovery import Progress, watched_recovery
+from tracker.runtime.settings import TrackerSettings
+from tracker.store.cache import SagaCache
+from tracker.store.changelog import Changelog
+from tracker.store.commit import Commit
+from tracker.store.rocks import RocksRows
+from tracker.store.table import SagaTable
+
+logger = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 0.1
+
+
+class TrackerCrashed(SagaError):
+    """Faust or the store gave up. A new tracker can begin from the committed offsets."""
+
+
+class Tracker:
+    """Folds the frames of our partitions of `saga.steps` into the saga table.
+
+    One use only: after a crash or a stop, make a new one. `unreadable` counts frames, by partition,
+    that were left out because their bytes are no frame.
+    """
+
+    def __init__(self, settings: TrackerSettings, partitions: int, producer: AIOKafkaProducer) -> None:
+        self._settings = settings
+        self._faust: TrackerApp = tracker_app(settings, partitions, self._take_frame)
+        self._ownership = GroupOwnership(self._faust.app, STEPS_TOPIC, settings.session_timeout_ms)
+        # The one place where the store's layers are put together: types on top, bytes below.
+        rows = RocksRows(self._faust.database)
+        self.table = SagaTable(rows, SagaCache(settings.cached_sagas), settings.saga_bytes)
+        self._commit = Commit(self.table, Changelog(producer, SAGAS_CHANGELOG_TOPIC), rows, self._ownership)
+        self._due = asyncio.Event()
+        self._stopping = False
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.unreadable: Counter[int] = Counter()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until told to stop; then write what is folded and leave the group.
+
+        Raises
+        ------
+        TrackerCrashed, RecoveryFailed
+            It could not go on. What was folded and not committed will be read again.
+        """
+        app = self._faust.app
+        app.on_partitions_revoked.connect(self._revoked)
+        app.on_partitions_assigned.connect(self._assigned)
+        told = asyncio.create_task(stop.wait())
+        with watched_recovery(self._fail):
+            tasks = [self._task(app.start()), self._task(self._watch())]
+            committing = self._task(self._commit_regularly())
+            try:
+                await asyncio.wait((told, self._failure), return_when=asyncio.FIRST_COMPLETED)
+                if not self._failure.done():
+                    await self._commit_and_end(committing)
+            finally:
+                for task in (told, committing, *tasks[1:]):
+                    task.cancel()
+                await app.stop()
+                tasks[0].cancel()
+                app.on_partitions_revoked.disconnect(self._revoked)
+                app.on_partitions_assigned.disconnect(self._assigned)
+        if self._failure.done():
+            await self._failure
+
+    async def _take_frame(self, partition: int, offset: int, value: bytes | None) -> None:
+        """Fold a frame. Faust has just made sure that its partition is ours; so nothing is awaited before."""
+        if self._stopping:
+            return  # no commit follows; whoever owns the partition next reads it
+        try:
+            frame = decode_frame(value or b"")
+            if frame.version != FRAME_VERSION:
+                raise DecodeError(f"version {frame.version}")
+        except (DecodeError, UnicodeDecodeError) as error:
+            self.unreadable[partition] += 1
+            logger.warning("%s-%d@%d is no frame and is skipped: %s", STEPS_TOPIC, partition, offset, error)
+        else:
+            try:
+                self.table.fold(partition, frame.sagas)
+            except Exception as error:
+                self._fail(error)
+                raise
+        self._commit.folded(partition, offset)
+        if self.table.dirty_count >= self._settings.dirty_sagas:
+            self._due.set()
+        if self.table.dirty_count >= 2 * self._settings.dirty_sagas:
+            await self._commit_now()
+
+    async def _commit_regularly(self) -> None:
+        while not self._stopping:
+            try:
+                await asyncio.wait_for(self._due.wait(), self._settings.commit_interval_ms / 1000)
+            except TimeoutError:
+                pass
+            self._due.clear()
+            await self._commit_now()
+
+    async def _commit_now(self) -> None:
+        try:
+            await self._commit.commit()
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    async def _commit_and_end(self, committing: asyncio.Task[None]) -> None:
+        """The last commit. None may follow: once the group is left, the partitions are not ours."""
+        self._stopping = True
+        self._due.set()
+        await committing
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        await self._commit.give_up()
+
+    async def _assigned(self, *_: Any, **__: Any) -> None:
+        self._ownership.proven()
+
+    async def _watch(self) -> None:
+        """Faust tells of crashes in flags that other threads set: they are looked at, not awaited."""
+        app = self._faust.app
+        progress = Progress()
+        while not app.crashed:
+            await asyncio.sleep(_WATCH_SECONDS)
+            progress.check(app, time.monotonic())
+        raise TrackerCrashed(f"Faust crashed: {app.crash_reason!r}")
+
+    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)

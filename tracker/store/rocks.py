@@ -1,0 +1,33 @@
+"""The lowest layer: rows of bytes in RocksDB, a database for each partition."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rocksdict import WriteBatch
+
+OFFSET_KEY = b"__faust\0offset__"
+"""Where Faust's recovery looks how much of the changelog a database holds (faust.stores.rocksdb)."""
+
+
+class RocksRows:
+    """Rows by partition and key. Nothing here waits: RocksDB writes to memory and its log.
+
+    `database` gives the open database of a partition. It is asked each time and never kept, since
+    Faust closes a database by forgetting it.
+    """
+
+    def __init__(self, database: Callable[[int], Any]) -> None:
+        self._database = database
+
+    def get_many(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of these keys, None for those that are missing, in the order of the keys."""
+        found: list[bytes | None] = self._database(partition).get(list(keys))
+        return found
+
+    def write(self, partition: int, rows: Mapping[bytes, bytes], changelog_offset: int) -> None:
+        """Write the rows and the offset of the last changelog record they are in, all or nothing."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in rows.items():
+            batch.put(key, value)
+        batch.put(OFFSET_KEY, str(changelog_offset).encode())
+        self._database(partition).write(batch)
