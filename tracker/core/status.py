@@ -11,7 +11,7 @@ failed, completed open       a late event, a new subscriber
 failed            completed  the dead letter was sent again and handled
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -75,12 +75,16 @@ class DeadLettered(Struct, frozen=True, gc=False):
 
 def status(saga: Saga, subscriptions: Subscriptions) -> Status:
     """How the saga as a whole stands."""
-    owed = waiting(saga, subscriptions)
+    return judged(saga, waiting(saga, subscriptions), dead_letters(saga))
+
+
+def judged(saga: Saga, owed: Sequence[Waiting], given_up: Sequence[DeadLettered]) -> Status:
+    """The same, from answers that have been asked for already."""
     if any(answer.retrying for answer in owed):
         return Status.RETRYING
     if owed or any(step.seen is None for step in saga.steps.values()):
         return Status.OPEN
-    return Status.FAILED if dead_letters(saga) else Status.COMPLETED
+    return Status.FAILED if given_up else Status.COMPLETED
 
 
 def waiting(saga: Saga, subscriptions: Subscriptions) -> list[Waiting]:

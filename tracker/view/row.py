@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tracker.core.chain import acted_ms, began_ms, business_key, flow_name, last_event
 from tracker.core.saga import Saga
-from tracker.core.status import ENDED, Status, Waiting, dead_letters, status, waiting
+from tracker.core.status import ENDED, Status, Waiting, dead_letters, judged, waiting
 from tracker.core.subscriptions import Subscriptions
 
 
@@ -41,18 +41,18 @@ class Row(Struct, frozen=True, gc=False):
 def row_of(saga: Saga, subscriptions: Subscriptions) -> Row:
     """A saga as lists show it."""
     last = last_event(saga)
+    owed = waiting(saga, subscriptions)
+    given_up = dead_letters(saga)
     # A million rows share a handful of type names: one object for each.
     return Row(
         id=saga.id,
         flow=sys.intern(flow_name(saga)),
         key=business_key(saga),
-        status=status(saga, subscriptions),
+        status=judged(saga, owed, given_up),
         began_ms=began_ms(saga),
         acted_ms=acted_ms(saga),
         where="" if last is None else sys.intern(last.type),
         events=len(saga.steps),
-        waiting=tuple(waiting(saga, subscriptions)),
-        dead_letters=tuple(
-            (letter.handling.service, letter.handling.standing.error) for letter in dead_letters(saga)
-        ),
+        waiting=tuple(owed),
+        dead_letters=tuple((letter.handling.service, letter.handling.standing.error) for letter in given_up),
     )
