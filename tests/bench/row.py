@@ -19,7 +19,8 @@ class Row:
     ----------
     ours : our figure, the median of `runs` runs.
     peers : by name, measured in the same minutes.
-    ratio : ours to the peer that the goal names; above 1 is better for us, for latencies too. None without a peer.
+    ratio : ours to the peer that the goal names, above 1 where we are better, for latencies too; None
+        without a peer.
     goal : in words, as printed.
     extra : further figures that belong to the row, e.g. of a weaker guarantee.
     """

@@ -1,0 +1,46 @@
+"""The hop as a saga service: exactly-once, receipts included, as `saga run` would run it."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from saga import Service
+from saga.core.outcome import Output
+from saga.runtime.kafka import ConsumerRecord
+from saga.runtime.settings import ServiceSettings
+from saga.runtime.telemetry import Silence
+from saga.runtime.worker import Worker
+from tests.bench.contest import Heat, Stopwatch
+from tests.bench.sample import SampleOrder, SampleReserved, reserve
+
+
+class _Timing(Silence):
+    """Stops the time at the service's own polls and commits."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self._watch = watch
+
+    def polled(self, records: Sequence[ConsumerRecord], seconds: float) -> None:
+        self._watch.polled()
+
+    @contextlib.contextmanager
+    def commit(self, outputs: Sequence[Output], records: int) -> Iterator[None]:
+        yield
+        self._watch.committed(records)
+
+
+async def exactly_once(heat: Heat) -> float:
+    """One handler; the topics are those of the sample events."""
+    service = Service(heat.group)
+
+    @service.on(SampleOrder)
+    async def set_aside(placed: SampleOrder) -> SampleReserved:
+        return reserve(placed)
+
+    watch = Stopwatch(heat.records)
+    worker = Worker(service, ServiceSettings(bootstrap_servers=heat.bootstrap_servers), _Timing(watch))
+    running = asyncio.create_task(worker.run())
+    await watch.finished.wait()
+    worker.stop()
+    await running
+    return watch.seconds
