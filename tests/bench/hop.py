@@ -10,7 +10,7 @@ from saga.runtime.outbox import Outbox
 from saga.runtime.settings import KafkaSettings
 from tests.bench.contest import Entrant, Heat
 from tests.bench.row import Row
-from tests.bench.sample import SOURCE_TOPIC, TARGET_TOPIC, records
+from tests.bench.sample import SOURCE_TOPIC, TARGET_TOPIC, record
 
 RECORDS = 30_000
 ROUNDS = 5
@@ -56,7 +56,9 @@ async def _load(bootstrap_servers: str) -> None:
     settings = KafkaSettings(bootstrap_servers=bootstrap_servers)
     await ensure_topics(settings, map(Topic, (SOURCE_TOPIC, TARGET_TOPIC)))
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, max_batch_size=512 * 1024) as producer:
-        await asyncio.gather(*await Outbox(producer).send(records(SOURCE_TOPIC, RECORDS)))
+        await asyncio.gather(
+            *await Outbox(producer).send(record(SOURCE_TOPIC, number) for number in range(RECORDS))
+        )
 
 
 def _row(found: dict[str, Contender]) -> Row:

@@ -1,7 +1,5 @@
 """The events of the hop benchmark: an order in, a reservation out, 300 bytes of JSON each."""
 
-from collections.abc import Iterator
-
 from uuid_utils import uuid7
 
 from saga import Event
@@ -28,9 +26,13 @@ class SampleReserved(SampleOrder, topic=TARGET_TOPIC, type="bench.stock.reserved
     pass
 
 
+def order_id(number: int) -> str:
+    return f"o-{number:08}"
+
+
 def order(number: int) -> SampleOrder:
     return SampleOrder(
-        order_id=f"o-{number:08}",
+        order_id=order_id(number),
         customer=f"customer-{number % 997:04}",
         street="Lindenstraße 5, rear building, second floor",
         city="Berlin",
@@ -46,18 +48,17 @@ def reserve(placed: SampleOrder) -> SampleReserved:
     return SampleReserved.model_construct(**placed.__dict__)
 
 
-def records(topic: str, count: int) -> Iterator[Output]:
-    """So many orders as CloudEvents, as a saga service would have published them."""
-    for number in range(count):
-        event = order(number)
-        saga = str(uuid7())
-        envelope = Envelope(
-            str(uuid7()),
-            event.declared.name,
-            "web",
-            saga,
-            1_760_000_000_000 + number,
-            saga,
-            traceparent=TRACEPARENT,
-        )
-        yield Output(topic, event.order_id.encode(), event.write(), envelope.headers())
+def record(topic: str, number: int) -> Output:
+    """An order as a CloudEvent with nine headers, as a saga service would have published it."""
+    event = order(number)
+    saga = str(uuid7())
+    envelope = Envelope(
+        str(uuid7()),
+        event.declared.name,
+        "web",
+        saga,
+        1_760_000_000_000 + number,
+        cause=saga,
+        traceparent=TRACEPARENT,
+    )
+    return Output(topic, event.order_id.encode(), event.write(), envelope.headers())
