@@ -111,7 +111,7 @@ def dead_letter(
     stack = "".join(traceback.format_exception(error))[-STACKTRACE_LENGTH_MAX:]
     added = {
         "__streams.errors.exception": qualified_name(error),
-        "__streams.errors.message": str(error)[:MESSAGE_LENGTH_MAX],
+        "__streams.errors.message": error_text(error),
         "__streams.errors.stacktrace": stack,
         "__streams.errors.topic": delivery.topic,
         "__streams.errors.partition": str(delivery.partition),
@@ -136,3 +136,16 @@ def qualified_name(error: BaseException) -> str:
     """The exception's class as Python names it: `TimeoutError`, `payments.errors.CardRefused`."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def error_text(error: BaseException) -> str:
+    """What the exception says, cut to `MESSAGE_LENGTH_MAX`: always text that UTF-8 can hold.
+
+    Names of files may hold surrogates, and `__str__` is somebody else's code: neither may stop the
+    service that tells of the error.
+    """
+    try:
+        text = str(error)
+    except Exception:
+        return f"({qualified_name(error)} has no readable message)"
+    return text[:MESSAGE_LENGTH_MAX].encode(errors="replace").decode()

@@ -21,6 +21,7 @@ STRUCTURED = "application/cloudevents"
 SCHEMA_PREFIX = "urn:saga:event:"
 
 _CORRELATION = ("ce_correlationid", "ce_proteancorrelationid", "correlationid")
+_TRACE_CONTEXT = ("traceparent", "tracestate")
 _CAUSATION = ("ce_causationid", "ce_proteancausationid", "causationid")
 
 
@@ -34,7 +35,7 @@ class Envelope(Struct, frozen=True, gc=False):
     cause : id of the event that caused this one (`causationid`); None for a first event.
     time_ms : when it occurred, milliseconds since the Unix epoch.
     version : of the event's schema; 1 where no `dataschema` was sent.
-    traceparent : W3C trace context of the producing span, if any.
+    traceparent, tracestate : W3C trace context of the producing span, if any.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Envelope(Struct, frozen=True, gc=False):
     cause: str | None = None
     version: int = 1
     traceparent: str | None = None
+    tracestate: str | None = None
 
     def headers(self) -> list[tuple[str, bytes]]:
         """The envelope as Kafka headers."""
@@ -63,6 +65,8 @@ class Envelope(Struct, frozen=True, gc=False):
             found.append(("ce_dataschema", f"{SCHEMA_PREFIX}{self.type}:{self.version}".encode()))
         if self.traceparent is not None:
             found.append(("traceparent", self.traceparent.encode()))
+            if self.tracestate is not None:
+                found.append(("tracestate", self.tracestate.encode()))
         return found
 
 
@@ -85,6 +89,7 @@ def read_envelope(headers: Headers, *, record_time_ms: int) -> Envelope:
         time = found.get("ce_time")
         schema = found.get("ce_dataschema")
         traceparent = found.get("traceparent")
+        tracestate = found.get("tracestate")
         envelope = Envelope(
             event_id,
             _text(found, "ce_type"),
@@ -94,6 +99,7 @@ def read_envelope(headers: Headers, *, record_time_ms: int) -> Envelope:
             _optional(found, _CAUSATION),
             1 if schema is None else _version(schema.decode()),
             None if traceparent is None else traceparent.decode(),
+            None if traceparent is None or tracestate is None else tracestate.decode(),
         )
     except UnicodeDecodeError as error:
         raise NotAnEvent(f"a CloudEvents header is not UTF-8: {error}") from error
@@ -124,7 +130,7 @@ def read_structured(value: bytes, *, record_time_ms: int) -> tuple[Envelope, byt
         raise NotAnEvent(f"the structured CloudEvent is not JSON: {error}") from error
     data = attributes.pop("data", None)
     headers = [
-        (name if name == "traceparent" else f"ce_{name}", str(attribute).encode())
+        (name if name in _TRACE_CONTEXT else f"ce_{name}", str(attribute).encode())
         for name, attribute in attributes.items()
         if attribute is not None
     ]

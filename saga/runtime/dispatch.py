@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from saga.core.context import Context
 from saga.core.delivery import (
-    MESSAGE_LENGTH_MAX,
     Delivery,
     dead_letter,
+    error_text,
     qualified_name,
     read_delivery,
     retry_output,
@@ -165,7 +165,7 @@ class Dispatch:
         context = Context(
             envelope, delivery.topic, delivery.partition, delivery.offset, name, delivery.attempt
         )
-        with self._telemetry.process(case.record, envelope, name, delivery.attempt) as traceparent:
+        with self._telemetry.process(case.record, envelope, name, delivery.attempt):
             arguments = (event, context) if handler.wants_context else (event,)
             if handler.timeout_ms is None:
                 returned = await handler.function(*arguments)
@@ -173,13 +173,11 @@ class Dispatch:
                 async with asyncio.timeout(handler.timeout_ms / 1000):
                     returned = await handler.function(*arguments)
             return [
-                self._output(produced, envelope, name, index, at_ms, traceparent)
+                self._output(produced, envelope, name, index, at_ms)
                 for index, produced in enumerate(handler.checked(returned, context))
             ]
 
-    def _output(
-        self, event: Event, cause: Envelope, handler: str, index: int, at_ms: int, traceparent: str | None
-    ) -> Output:
+    def _output(self, event: Event, cause: Envelope, handler: str, index: int, at_ms: int) -> Output:
         declared = event.declared
         value = event.write()
         if len(value) > self._event_bytes_max:
@@ -195,10 +193,12 @@ class Dispatch:
             at_ms,
             cause.id,
             declared.version,
-            traceparent,
+            cause.traceparent,
+            cause.tracestate,
         )
         key = event.key() or cause.saga
-        return Output(declared.topic, key.encode(), value, envelope.headers())
+        traced = self._telemetry.create(envelope, declared.topic, key)
+        return Output(declared.topic, key.encode(), value, traced.headers())
 
     def _failed(
         self, case: _Case, handler: Handler, error: Exception, at_ms: int, duration_ms: float
@@ -239,7 +239,7 @@ class Dispatch:
 
 
 def _failure(error: BaseException) -> Failure:
-    return Failure(qualified_name(error), str(error)[:MESSAGE_LENGTH_MAX])
+    return Failure(qualified_name(error), error_text(error))
 
 
 def _now_ms() -> int:

@@ -15,6 +15,7 @@ from saga.core.service import Service
 from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics, until_available
 from saga.runtime.outbox import Outbox
 from saga.runtime.settings import KafkaSettings
+from saga.runtime.tracing import configured_publishing
 
 
 class Publisher:
@@ -35,6 +36,7 @@ class Publisher:
     def __init__(self, service: Service, settings: KafkaSettings | None = None) -> None:
         self._service = service
         self._settings = settings or KafkaSettings()
+        self._telemetry = configured_publishing(service, self._settings)
 
     async def __aenter__(self) -> "Publisher":
         await until_available(self._settings)
@@ -77,8 +79,9 @@ class Publisher:
         """Publish many events; without a `saga_id` each begins a saga of its own."""
         sagas = [saga_id or str(uuid7()) for _ in events]
         outputs = [self._output(event, saga, cause) for event, saga in zip(events, sagas, strict=True)]
-        for written in await self._outbox.send(outputs):
-            await written
+        with self._telemetry.send(outputs):
+            for written in await self._outbox.send(outputs):
+                await written
         return sagas
 
     def _output(self, event: Event, saga: str, cause: str | None) -> Output:
@@ -92,4 +95,6 @@ class Publisher:
             cause,
             declared.version,
         )
-        return Output(declared.topic, (event.key() or saga).encode(), event.write(), envelope.headers())
+        key = event.key() or saga
+        traced = self._telemetry.create(envelope, declared.topic, key)
+        return Output(declared.topic, key.encode(), event.write(), traced.headers())

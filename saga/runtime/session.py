@@ -200,7 +200,7 @@ class Session:
             receipts.extend(outcome.receipts)
         outputs.extend(self._receipt_records(receipts))
         try:
-            with self._telemetry.commit(outputs, len(outcomes)):
+            with self._telemetry.commit(outputs, outcomes):
                 await self._guarantee.write(outputs, self._intake.offsets(), member)
         except BaseException:
             self._forget(outcomes)

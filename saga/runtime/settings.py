@@ -26,6 +26,13 @@ class KafkaSettings(BaseSettings):
     topic_replicas: Annotated[
         int, Field(gt=0, description="Replicas of topics that do not exist yet; 3 in production.")
     ] = 1
+    span_create: Annotated[
+        bool,
+        Field(
+            description="With an OpenTelemetry SDK: whether each published event gets a span of its own, to "
+            "which its consumers' spans refer (true), or they refer to the span it was published in (false)."
+        ),
+    ] = True
 
 
 class ServiceSettings(KafkaSettings):
@@ -91,3 +98,11 @@ class ServiceSettings(KafkaSettings):
             "its own and links to it (false)."
         ),
     ] = True
+    span_continue_max_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="A retry that waited longer than this starts a new trace, with a link to its event, "
+            "since samplers that judge whole traces have judged the old one by then.",
+        ),
+    ] = 30_000

@@ -5,11 +5,24 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from saga.core.envelope import Envelope
-from saga.core.outcome import Output
+from saga.core.outcome import Outcome, Output
 from saga.runtime.kafka import ConsumerRecord
 
 
-class Telemetry(Protocol):
+class PublishingTelemetry(Protocol):
+    """The moments of publishing that are worth a span or a number."""
+
+    def create(self, envelope: Envelope, topic: str, key: str) -> Envelope:
+        """The envelope as it is to be published: with the trace context that consumers refer to.
+
+        The one given carries the context of the event's cause, if any.
+        """
+
+    def send(self, outputs: Sequence[Output]) -> AbstractContextManager[None]:
+        """Around the sending of these. An exception that passes is their error."""
+
+
+class Telemetry(PublishingTelemetry, Protocol):
     """The moments of a service's loop that are worth a span or a number."""
 
     def polled(self, records: Sequence[ConsumerRecord], seconds: float) -> None:
@@ -17,14 +30,14 @@ class Telemetry(Protocol):
 
     def process(
         self, record: ConsumerRecord, envelope: Envelope, handler: str, attempt: int
-    ) -> AbstractContextManager[str | None]:
-        """Around one run of a handler (service.function).
+    ) -> AbstractContextManager[None]:
+        """Around one run of a handler (service.function) and the creation of what it publishes.
 
-        Gives the `traceparent` for the events it produces. An exception that passes is the run's error.
+        An exception that passes is the run's error.
         """
 
-    def commit(self, outputs: Sequence[Output], records: int) -> AbstractContextManager[None]:
-        """Around the sending of a micro-batch's outputs and the commit of so many handled records."""
+    def commit(self, outputs: Sequence[Output], outcomes: Sequence[Outcome]) -> AbstractContextManager[None]:
+        """Around the writing of a micro-batch: its outputs, and that these records are done."""
 
 
 class Silence:
@@ -32,13 +45,19 @@ class Silence:
 
     _nothing = nullcontext()
 
+    def create(self, envelope: Envelope, topic: str, key: str) -> Envelope:
+        return envelope
+
+    def send(self, outputs: Sequence[Output]) -> AbstractContextManager[None]:
+        return self._nothing
+
     def polled(self, records: Sequence[ConsumerRecord], seconds: float) -> None:
         return
 
     def process(
         self, record: ConsumerRecord, envelope: Envelope, handler: str, attempt: int
-    ) -> AbstractContextManager[str | None]:
-        return nullcontext(envelope.traceparent)
+    ) -> AbstractContextManager[None]:
+        return self._nothing
 
-    def commit(self, outputs: Sequence[Output], records: int) -> AbstractContextManager[None]:
+    def commit(self, outputs: Sequence[Output], outcomes: Sequence[Outcome]) -> AbstractContextManager[None]:
         return self._nothing

@@ -21,7 +21,8 @@ from saga.runtime.kafka import (
 )
 from saga.runtime.session import Session
 from saga.runtime.settings import ServiceSettings
-from saga.runtime.telemetry import Silence, Telemetry
+from saga.runtime.telemetry import Telemetry
+from saga.runtime.tracing import configured_telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,8 @@ class Worker:
         service.known_types()
         self._service = service
         self._settings = settings
-        self._telemetry = telemetry or Silence()
         self._instance = settings.instance or secrets.token_hex(4)
+        self._telemetry = telemetry or configured_telemetry(service, self._instance, settings)
         self._memory = Memory(settings.remembered_events)
         self._session: Session | None = None
         self._stopping = asyncio.Event()

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from saga import Service
-from saga.core.outcome import Output
+from saga.core.outcome import Outcome, Output
 from saga.runtime.kafka import ConsumerRecord
 from saga.runtime.settings import ServiceSettings
 from saga.runtime.telemetry import Silence
@@ -24,9 +24,9 @@ class _Timing(Silence):
         self._watch.polled()
 
     @contextlib.contextmanager
-    def commit(self, outputs: Sequence[Output], records: int) -> Iterator[None]:
+    def commit(self, outputs: Sequence[Output], outcomes: Sequence[Outcome]) -> Iterator[None]:
         yield
-        self._watch.committed(records)
+        self._watch.committed(len(outcomes))
 
 
 async def exactly_once(heat: Heat) -> float:
