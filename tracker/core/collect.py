@@ -38,10 +38,6 @@ class Record(Protocol):
     """What is read of a Kafka record; aiokafka's ConsumerRecord has it."""
 
     @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
     def offset(self) -> int: ...
     @property
     def timestamp(self) -> int: ...
@@ -53,56 +49,59 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-def collect_events(records: Iterable[Record], facts: SagaFacts, uncorrelated: Uncorrelated) -> None:
-    """Add an `EventSeen` to `facts` for each record that is an event."""
+def collect_events(
+    topic: str, partition: int, records: Iterable[Record], facts: SagaFacts, uncorrelated: Uncorrelated
+) -> None:
+    """Add an `EventSeen` to `facts` for each of these records of a partition that is an event."""
+    known = facts.get
     for record in records:
         try:
             envelope = read_envelope(record.headers, record_time_ms=record.timestamp)
         except NotAnEvent:
             structured = _structured(record)
             if structured is None:
-                uncorrelated[record.topic, NOT_AN_EVENT] += 1
+                uncorrelated[topic, NOT_AN_EVENT] += 1
                 continue
             envelope = structured
-        key = record.key
-        cause = envelope.cause
-        if len(envelope.type) + len(envelope.source) > NAMES_LENGTH_MAX or (
-            cause is not None and len(cause) > ID_LENGTH_MAX
-        ):
-            uncorrelated[record.topic, TOO_LONG] += 1
+        event_type, source, cause, key = envelope.type, envelope.source, envelope.cause, record.key
+        if len(event_type) + len(source) > NAMES_LENGTH_MAX or (cause and len(cause) > ID_LENGTH_MAX):
+            uncorrelated[topic, TOO_LONG] += 1
             continue
+        text = None if key is None else key.decode("utf-8", "replace")[:KEY_LENGTH_MAX]
         fact = EventSeen(
             envelope.id,
-            envelope.type,
-            envelope.source,
-            record.topic,
-            record.partition,
+            event_type,
+            source,
+            topic,
+            partition,
             record.offset,
             envelope.time_ms,
             cause,
-            None if key is None else key.decode("utf-8", "replace")[:KEY_LENGTH_MAX],
+            text,
             envelope.version,
         )
-        known = facts.get(envelope.saga)
-        if known is None:
+        others = known(envelope.saga)
+        if others is None:
             facts[envelope.saga] = [fact]
         else:
-            known.append(fact)
+            others.append(fact)
 
 
-def collect_receipts(records: Iterable[Record], facts: SagaFacts, uncorrelated: Uncorrelated) -> None:
+def collect_receipts(
+    topic: str, records: Iterable[Record], facts: SagaFacts, uncorrelated: Uncorrelated
+) -> None:
     """Add a `ReceiptSeen` to `facts` for each receipt that names its event and saga."""
     for record in records:
         try:
             batch = _receipts.decode(record.value or b"")
         except (DecodeError, UnicodeDecodeError):
-            uncorrelated[record.topic, NOT_RECEIPTS] += 1
+            uncorrelated[topic, NOT_RECEIPTS] += 1
             continue
         for receipt in batch.receipts:
             if not receipt.event or not receipt.saga:
-                uncorrelated[record.topic, NO_SAGA] += 1
+                uncorrelated[topic, NO_SAGA] += 1
             elif _too_long(batch, receipt):
-                uncorrelated[record.topic, TOO_LONG] += 1
+                uncorrelated[topic, TOO_LONG] += 1
             else:
                 facts.setdefault(receipt.saga, []).append(_receipt_seen(batch, receipt, receipt.event))
 

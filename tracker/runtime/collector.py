@@ -7,6 +7,7 @@ makes nothing of a fact told twice.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 GROUP = "saga-collector"
 
+Delivery = asyncio.Future[Any]
 Batches = Mapping[TopicPartition, list["ConsumerRecord[bytes, bytes]"]]
 
 
@@ -51,9 +53,10 @@ class Collector:
         self._selection = TopicSelection(settings.tracker_topics)
         self._limits = FrameLimits(settings.frame_steps, settings.frame_bytes)
         self._watermarks = Watermarks(settings.watermark_delay_ms)
-        self._last_record_ms: dict[TopicPartition, int] = {}
+        self._last_record_ms: dict[Source, int] = {}
         self._framed_at = [float("-inf")] * partitions
         self._lock = asyncio.Lock()
+        self._confirming: asyncio.Task[None] | None = None
         self._looked_at = float("-inf")
         self._sources: frozenset[str] = frozenset()
         self._consumer = AIOKafkaConsumer(
@@ -80,7 +83,10 @@ class Collector:
             while not stop.is_set():
                 await self._look_for_sources()
                 await self._collect_once()
+            await self._confirmed()
         finally:
+            if self._confirming is not None:
+                self._confirming.cancel()
             await self._consumer.stop()
 
     async def _look_for_sources(self) -> None:
@@ -100,30 +106,32 @@ class Collector:
         batches = await self._consumer.getmany(
             timeout_ms=self._settings.idle_frame_ms // 2, max_records=self._settings.collect_records
         )
-        if batches and sum(map(len, batches.values())) < self._settings.collect_records // 2:
-            # Light load: a few more records in the same frames are worth a few milliseconds.
-            await asyncio.sleep(self._settings.collect_interval_ms / 1000)
         async with self._lock:
             if batches and not self._consumer.assignment().issuperset(batches):
                 return  # polled before a rebalance: whoever owns them now reads them
-            await self._frame(batches)
+            deliveries = await self._frame(batches)
+            await self._confirmed()
+            self._confirming = asyncio.create_task(self._confirm(deliveries, batches))
+        if not self._behind():
+            # Light load: a few more records in the same frames are worth a few milliseconds.
+            await asyncio.sleep(self._settings.collect_interval_ms / 1000)
 
-    async def _frame(self, batches: Batches) -> None:
+    async def _frame(self, batches: Batches) -> list[Delivery]:
         facts: SagaFacts = {}
-        for source, records in batches.items():
-            collect = collect_receipts if source.topic == RECEIPTS_TOPIC else collect_events
-            collect(records, facts, self.uncorrelated)
-            self._last_record_ms[source] = records[-1].timestamp
+        for (topic, partition), records in batches.items():
+            if topic == RECEIPTS_TOPIC:
+                collect_receipts(topic, records, facts, self.uncorrelated)
+            else:
+                collect_events(topic, partition, records, facts, self.uncorrelated)
+            self._last_record_ms[topic, partition] = records[-1].timestamp
         self._watermarks.advance(self._readings())
-        await self._send(by_partition(facts, self._partitions))
-        if batches:
-            await self._commit({source: records[-1].offset + 1 for source, records in batches.items()})
+        return await self._send(by_partition(facts, self._partitions))
 
-    async def _send(self, facts: Mapping[int, SagaFacts]) -> None:
+    async def _send(self, facts: Mapping[int, SagaFacts]) -> list[Delivery]:
         now = asyncio.get_running_loop().time()
         idle_since = now - self._settings.idle_frame_ms / 1000
         watermarks = self._watermarks.report()
-        deliveries = []
+        deliveries: list[Delivery] = []
         for partition in range(self._partitions):
             if partition in facts or (watermarks and self._framed_at[partition] <= idle_since):
                 packed = pack(facts.get(partition, {}), watermarks, self._limits)
@@ -133,14 +141,29 @@ class Collector:
                 for frame in packed.frames:
                     deliveries.append(await self._producer.send(STEPS_TOPIC, frame, partition=partition))
                 self._framed_at[partition] = now
-        if deliveries:
-            await asyncio.gather(*deliveries)
+        return deliveries
 
-    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _confirm(self, deliveries: list[Delivery], batches: Batches) -> None:
+        """Wait for the frames, and only then commit what they were made of."""
+        for delivery in deliveries:
+            await delivery
+        if not batches:
+            return
         try:
-            await self._consumer.commit(dict(offsets))
+            await self._consumer.commit(
+                {source: records[-1].offset + 1 for source, records in batches.items()}
+            )
         except (CommitFailedError, IllegalStateError) as error:
             logger.info("offsets of the collector are not committed, the group is rebalancing: %s", error)
+
+    async def _confirmed(self) -> None:
+        """Wait for the frames before these. So two polls are under way at most, and commits stay in order."""
+        confirming, self._confirming = self._confirming, None
+        if confirming is not None:
+            await confirming
+
+    def _behind(self) -> bool:
+        return any(reading.position < reading.stable_end for reading in self._readings().values())
 
     def _readings(self) -> dict[Source, Reading]:
         assignment = self._consumer._subscription.subscription.assignment
@@ -153,12 +176,13 @@ class Collector:
                     state.highwater if state.lso is None else state.lso,
                     state.highwater,
                     state.timestamp,
-                    self._last_record_ms.get(partition),
+                    self._last_record_ms.get((partition.topic, partition.partition)),
                 )
         return readings
 
     async def _given_up(self) -> None:
         async with self._lock:  # what has been read is framed and committed first
+            await self._confirmed()
             self._watermarks.clear()
             self._last_record_ms.clear()
 

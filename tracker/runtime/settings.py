@@ -61,7 +61,7 @@ class TrackerSettings(KafkaSettings):
     commit_interval_ms: Annotated[int, Field(gt=0, description="Folded sagas are written this often.")] = 100
     dirty_sagas: Annotated[
         int, Field(gt=0, description="Changed sagas that are written at once, before the interval is over.")
-    ] = 5000
+    ] = 20_000
     cached_sagas: Annotated[
         int, Field(ge=0, description="Unchanged sagas kept decoded in memory; the others are on disk.")
     ] = 50_000

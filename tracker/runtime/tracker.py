@@ -1,6 +1,7 @@
 """The tracker: frames in, sagas durable. Opens the store's layers, and stops them in order."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -26,6 +27,8 @@ from tracker.store.table import SagaTable
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.1
+_PAUSES = 3
+"""Pause between two commits, in durations of the last one."""
 
 
 class TrackerCrashed(SagaError):
@@ -105,13 +108,16 @@ class Tracker:
             await self._commit_now()
 
     async def _commit_regularly(self) -> None:
+        interval = self._settings.commit_interval_ms / 1000
+        pause = interval
         while not self._stopping:
-            try:
-                await asyncio.wait_for(self._due.wait(), self._settings.commit_interval_ms / 1000)
-            except TimeoutError:
-                pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), pause)
             self._due.clear()
+            begun = time.monotonic()
             await self._commit_now()
+            # Under load commits last longer, and rarer ones write each saga once instead of twice.
+            pause = max(interval, _PAUSES * (time.monotonic() - begun))
 
     async def _commit_now(self) -> None:
         try:

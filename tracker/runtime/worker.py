@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -180,11 +181,19 @@ async def serve(settings: TrackerSettings) -> None:
     await Worker(settings).run(stop)
 
 
+def _calm_garbage_collection() -> None:
+    """Events and sagas have no cycles, but so many of them are made that collections would cost a quarter."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
+
+
 def main(settings: TrackerSettings | None = None) -> int:
     """Run a worker in this process; the process's exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     for name in ("faust", "mode", "aiokafka"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    _calm_garbage_collection()
     try:
         asyncio.run(serve(settings or TrackerSettings()))
     except SagaError as error:

@@ -1,5 +1,7 @@
 """Decoded sagas in memory: those that are not on disk yet, and as many others as there is room for."""
 
+from collections import OrderedDict
+
 from tracker.core.saga import Saga
 
 SagasByPartition = dict[int, dict[str, Saga]]
@@ -12,7 +14,7 @@ class SagaCache:
         self._clean_max = clean_max
         self._dirty: SagasByPartition = {}
         self._writing: SagasByPartition = {}
-        self._clean: dict[str, Saga] = {}  # the one used last comes last
+        self._clean: OrderedDict[str, Saga] = OrderedDict()  # the one used last comes last
         self.dirty_count = 0
 
     def get(self, partition: int, saga_id: str) -> Saga | None:
@@ -33,10 +35,10 @@ class SagaCache:
 
     def put_clean(self, saga: Saga) -> None:
         """Keep a saga that is on disk as it is here."""
-        self._clean.pop(saga.id, None)
         self._clean[saga.id] = saga
-        while len(self._clean) > self._clean_max:
-            del self._clean[next(iter(self._clean))]
+        self._clean.move_to_end(saga.id)
+        if len(self._clean) > self._clean_max:
+            self._clean.popitem(last=False)
 
     def take_dirty(self) -> SagasByPartition:
         """All dirty sagas, to be written. What is folded from now on is dirty anew."""
@@ -56,5 +58,6 @@ class SagaCache:
 
     def clear(self) -> None:
         """Forget everything: the partitions belong to others now, or have to be read anew."""
-        self._dirty, self._writing, self._clean = {}, {}, {}
+        self._dirty, self._writing = {}, {}
+        self._clean.clear()
         self.dirty_count = 0
