@@ -131,7 +131,9 @@ class OpenTelemetryPublishing:
             yield
 
     @contextmanager
-    def _sending(self, outputs: Sequence[Output], parent: Context | None) -> Iterator[None]:
+    def _sending(
+        self, outputs: Sequence[Output], parent: Context | None, *, tells: bool = True
+    ) -> Iterator[None]:
         by_topic: dict[str, list[Output]] = {}
         for output in outputs:
             by_topic.setdefault(output.topic, []).append(output)
@@ -139,11 +141,14 @@ class OpenTelemetryPublishing:
         within = trace.set_span_in_context(trace.get_current_span()) if parent is None else parent
         with ExitStack() as stack:
             for topic, of_topic in by_topic.items():
-                stack.enter_context(self._sending_to(topic, of_topic, within))
+                stack.enter_context(self._sending_to(topic, of_topic, within, tells))
+                tells = False
             yield
 
     @contextmanager
-    def _sending_to(self, topic: str, outputs: Sequence[Output], parent: Context) -> Iterator[None]:
+    def _sending_to(
+        self, topic: str, outputs: Sequence[Output], parent: Context, tells: bool
+    ) -> Iterator[None]:
         messages = _Messages()
         for output in outputs:
             envelope = _envelope(output.headers)
@@ -154,7 +159,7 @@ class OpenTelemetryPublishing:
         measured = _measured(attributes)
         try:
             with self._operation(
-                self._operations, SpanKind.CLIENT, attributes, measured, messages.links(), parent
+                self._operations, SpanKind.CLIENT, attributes, measured, messages.links(), parent, tells=tells
             ):
                 yield
         finally:
@@ -169,8 +174,13 @@ class OpenTelemetryPublishing:
         measured: Attributes,
         links: Sequence[Link],
         parent: Context | None,
+        *,
+        tells: bool = True,
     ) -> Iterator[Span]:
-        """A span, current within the block, and its duration; `measured` learns of the error."""
+        """A span, current within the block, and its duration; `measured` learns of the error.
+
+        Where one error passes several spans, one of them `tells` its traceback.
+        """
         began_ns, began = time.time_ns(), time.perf_counter_ns()
         span = self._tracer.start_span(
             _name(attributes), parent, kind, attributes, links, start_time=began_ns
@@ -180,20 +190,20 @@ class OpenTelemetryPublishing:
                 yield span
             except BaseException as error:
                 measured[_ERROR] = qualified_name(error)
-                self._failed(span, error, str(attributes[_TYPE]))
+                span.set_attribute(_ERROR, qualified_name(error))
+                span.set_status(Status(StatusCode.ERROR, error_text(error)))
+                if tells:
+                    self._tell(span, error, str(attributes[_TYPE]))
                 raise
             finally:
                 lasted_ns = time.perf_counter_ns() - began
                 durations.record(lasted_ns / 1e9, measured)
                 span.end(began_ns + lasted_ns)
 
-    def _failed(self, span: Span, error: BaseException, operation_type: str) -> None:
-        kind, message = qualified_name(error), error_text(error)
-        span.set_attribute(_ERROR, kind)
-        span.set_status(Status(StatusCode.ERROR, message))
+    def _tell(self, span: Span, error: BaseException, operation_type: str) -> None:
         described: Attributes = {
-            "exception.type": kind,
-            "exception.message": message,
+            "exception.type": qualified_name(error),
+            "exception.message": error_text(error),
             "exception.stacktrace": "".join(traceback.format_exception(error)),
         }
         if self._logger is None:
@@ -328,7 +338,7 @@ class OpenTelemetry(OpenTelemetryPublishing):
             self._operation(
                 self._operations, SpanKind.CLIENT, attributes, _measured(attributes), messages.links(), parent
             ),
-            self._sending(outputs, None),
+            self._sending(outputs, None, tells=False),
         ):
             yield
 
