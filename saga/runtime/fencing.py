@@ -12,6 +12,8 @@ and 28.
 """
 
 import asyncio
+import itertools
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
@@ -51,11 +53,14 @@ from aiokafka.structs import OffsetAndMetadata
 
 from saga.core.errors import SagaError
 
+logger = logging.getLogger(__name__)
+
 _NO_TAGS: dict[int, bytes] = {}
 _UNSTABLE_OFFSET_COMMIT = 88
 _FENCED_INSTANCE_ID = 82
 _NO_GENERATION = -1
 _UNSTABLE_BACKOFF_SECONDS = 0.05
+_UNSTABLE_WARN_EVERY = 100  # attempts, so every five seconds
 # After a commit Kafka still writes its markers for a moment and answers CONCURRENT_TRANSACTIONS;
 # aiokafka then waits 20 ms, which would be most of the latency of a hop.
 _MARKERS_BACKOFF_SECONDS = 0.002
@@ -162,7 +167,7 @@ async def stable_offsets(
     """
     request = StableOffsetFetch(group, list(partitions))
     coordinator = consumer._coordinator
-    while True:
+    for attempt in itertools.count(1):
         await coordinator.ensure_coordinator_known()
         try:
             return _offsets_in(await coordinator._send_req(request))
@@ -171,7 +176,10 @@ async def stable_offsets(
                 raise
             if isinstance(error, NotCoordinatorForGroupError | GroupCoordinatorNotAvailableError):
                 coordinator.coordinator_dead()
+            if attempt % _UNSTABLE_WARN_EVERY == 0:
+                logger.warning("%s: its committed offsets are not stable yet: %r", group, error)
             await asyncio.sleep(_UNSTABLE_BACKOFF_SECONDS)
+    raise AssertionError("unreachable")
 
 
 class _OffsetsUnstable(GroupLoadInProgressError):
