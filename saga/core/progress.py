@@ -9,14 +9,16 @@ parallel consumer; the encoding is ours.)
 import base64
 import zlib
 
-SPAN_MAX = 16_000
+SPAN_MAX = 24_000
 """Offsets between the least unfinished one and the newest given out.
 
 A bitmap of so many bits in base64 stays below Kafka's default of 4,096 bytes for the metadata of an
-offset (`offset.metadata.max.bytes`), however badly it compresses.
+offset (`offset.metadata.max.bytes`), however badly it compresses. Offsets are counted, not records:
+transaction markers, compaction and aborted transactions leave gaps of any size between records.
 """
 
 _PREFIX = "done:"
+_BITMAP_BYTES_MAX = SPAN_MAX // 8
 
 
 class Progress:
@@ -31,6 +33,7 @@ class Progress:
     def __init__(self, position: int, metadata: str = "") -> None:
         self._position = position
         self._done = _decoded(position, metadata)
+        self._restored_end = max(self._done, default=position) + 1
         self._given: dict[int, None] = {}  # insertion order is offset order
         self._next = position
         self._moved = False
@@ -50,9 +53,13 @@ class Progress:
         self._done.add(offset)
         self._moved = True
 
-    def full(self) -> bool:
-        """Whether no more records may be given out before the slowest one is finished."""
-        return self._next - next(iter(self._given), self._next) >= SPAN_MAX
+    def admits(self, offset: int) -> bool:
+        """Whether the record at this offset may be given out before the slowest one is finished."""
+        return offset - next(iter(self._given), offset) < SPAN_MAX
+
+    def reopened(self, offset: int) -> bool:
+        """Whether it is worth reading on at this offset, which was not admitted: there is room behind it."""
+        return offset - next(iter(self._given), offset) < SPAN_MAX // 2
 
     def moved(self) -> bool:
         """Whether `committable` has something new to say since it was last asked."""
@@ -64,7 +71,10 @@ class Progress:
         position = next(iter(self._given), self._next)
         if position != self._position:
             self._position = position
-            self._done = {offset for offset in self._done if offset >= position} if self._given else set()
+            if self._given or position < self._restored_end:
+                self._done = {offset for offset in self._done if offset >= position}
+            else:
+                self._done = set()
         return position, _encoded(position, self._done)
 
 
@@ -86,7 +96,7 @@ def _decoded(position: int, metadata: str) -> set[int]:
         return set()
     try:
         raw = base64.b64decode(metadata[len(_PREFIX) :], validate=True)
-        bits = zlib.decompress(raw[1:]) if raw[:1] == b"z" else raw[1:]
+        bits = zlib.decompressobj().decompress(raw[1:], _BITMAP_BYTES_MAX) if raw[:1] == b"z" else raw[1:]
     except (ValueError, zlib.error):
         return set()
     return {

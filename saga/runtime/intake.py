@@ -37,7 +37,7 @@ class Intake(ConsumerRebalanceListener):
         self._restored_epoch = -1
         self._progress: dict[TopicPartition, Progress] = {}
         self._due: dict[TopicPartition, float] = {}
-        self._full: set[TopicPartition] = set()
+        self._full: dict[TopicPartition, int] = {}
         self._member: Membership | None = None
         self._assigned = asyncio.Event()
 
@@ -133,11 +133,17 @@ class Intake(ConsumerRebalanceListener):
         for record in records:
             if delayed and self._not_due(partition, record):
                 break
+            if not progress.admits(record.offset):
+                self._hold(partition, record.offset)
+                break
             if progress.give(record.offset):
                 found.append(record)
-        if progress.full():
-            self._full.add(partition)
-            self._consumer.pause(partition)
+
+    def _hold(self, partition: TopicPartition, offset: int) -> None:
+        """Read on at this offset when the slowest record before it is finished."""
+        self._consumer.pause(partition)
+        self._consumer.seek(partition, offset)
+        self._full[partition] = offset
 
     def _not_due(self, partition: TopicPartition, record: ConsumerRecord) -> bool:
         """Whether a retry must wait. All behind it in its topic were put there later, and wait too."""
@@ -155,9 +161,10 @@ class Intake(ConsumerRebalanceListener):
             for partition in [partition for partition, due in self._due.items() if due <= now]:
                 del self._due[partition]
                 self._consumer.resume(partition)
-        for partition in [partition for partition in self._full if not self._progress[partition].full()]:
-            self._full.discard(partition)
-            self._consumer.resume(partition)
+        for partition, offset in list(self._full.items()):
+            if self._progress[partition].reopened(offset):
+                del self._full[partition]
+                self._consumer.resume(partition)
 
     def _until_due_ms(self, timeout_ms: int) -> int:
         if not self._due:
