@@ -4,6 +4,7 @@ Source: CloudEvents 1.0.2, Kafka protocol binding; the correlation extension (`c
 `causationid`) as on the specification's main branch since pull request 1353.
 """
 
+from base64 import b64decode
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -15,6 +16,8 @@ Headers = Iterable[tuple[str, bytes | None]]
 
 ID_LENGTH_MAX = 256
 """Longer ids than this are refused: ids are keys of the tracker's store."""
+
+_VERSION_DIGITS_MAX = 9
 
 CONTENT_TYPE = "application/json"
 STRUCTURED = "application/cloudevents"
@@ -126,15 +129,23 @@ def read_structured(value: bytes, *, record_time_ms: int) -> tuple[Envelope, byt
     """
     try:
         attributes = json.decode(value, type=dict[str, object])
-    except DecodeError as error:
+    except (DecodeError, RecursionError) as error:
         raise NotAnEvent(f"the structured CloudEvent is not JSON: {error}") from error
-    data = attributes.pop("data", None)
+    data, data_base64 = attributes.pop("data", None), attributes.pop("data_base64", None)
     headers = [
         (name if name in _TRACE_CONTEXT else f"ce_{name}", str(attribute).encode())
         for name, attribute in attributes.items()
         if attribute is not None
     ]
-    return read_envelope(headers, record_time_ms=record_time_ms), json.encode(data)
+    envelope = read_envelope(headers, record_time_ms=record_time_ms)
+    return envelope, json.encode(data) if data_base64 is None else _from_base64(data_base64)
+
+
+def _from_base64(data: object) -> bytes:
+    try:
+        return b64decode(str(data), validate=True)
+    except ValueError as error:
+        raise NotAnEvent(f"data_base64 of the structured CloudEvent is not base64: {error}") from error
 
 
 def rfc3339(time_ms: int) -> bytes:
@@ -148,7 +159,7 @@ def _second(seconds: int, _cache: dict[int, bytes] = {}) -> bytes:  # noqa: B006
     text = _cache.get(seconds)
     if text is None:
         _cache.clear()
-        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+        text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat().encode()
         _cache[seconds] = text
     return text
 
@@ -166,7 +177,7 @@ def _time_ms(time: bytes) -> int:
 def _version(schema: str) -> int:
     """The number behind the last colon or slash; a schema without one is version 1."""
     tail = schema.replace("/", ":").rpartition(":")[2]
-    return int(tail) if tail.isdecimal() else 1
+    return int(tail) if tail.isdecimal() and len(tail) <= _VERSION_DIGITS_MAX else 1
 
 
 def _text(found: dict[str, bytes | None], *names: str) -> str:
