@@ -70,8 +70,9 @@ def read_delivery(headers: RawHeaders, topic: str, partition: int, offset: int) 
             int(found[_DUE]),
             int(found[_FIRST_FAILED]),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         # Somebody else wrote into our retry topic: their record gets its attempts from the start.
+        # (Type and attribute errors are those of null headers.)
         return Delivery(topic, partition, offset)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -88,6 +89,9 @@ class Event(BaseModel):
             return cls.model_validate_json(data)
         except ValidationError as error:
             raise SchemaViolation(_explained(cls, error)) from error
+        except Exception as error:
+            # A validator of the model's author: pydantic passes on what is no ValueError.
+            raise SchemaViolation(f"{_name(cls)}: a validator raised {type(error).__name__}") from error
 
     def write(self) -> bytes:
         """The event's data as JSON bytes."""
@@ -97,9 +101,12 @@ class Event(BaseModel):
             raise SchemaViolation(f"{self.declared.name} can't be written as JSON: {error}") from error
 
     def key(self) -> str | None:
-        """The value of the key field; None where the saga id is the key."""
+        """The value of the key field; None where the saga id is the key, as it is when the field is None."""
         field = self.declared.key
-        return None if field is None else str(getattr(self, field))
+        value = None if field is None else getattr(self, field)
+        if isinstance(value, Enum):
+            value = value.value
+        return None if value is None else str(value)
 
 
 def is_declared(model: object) -> bool:
@@ -121,4 +128,8 @@ def _explained(model: type[Event], error: ValidationError) -> str:
         f"{'.'.join(map(str, reason['loc'])) or 'data'}: {reason['msg']}"
         for reason in error.errors(include_url=False, include_input=False, include_context=False)[:5]
     )
-    return f"{model.declared.name} version {model.declared.version}: {'; '.join(reasons)}"
+    return f"{_name(model)}: {'; '.join(reasons)}"
+
+
+def _name(model: type[Event]) -> str:
+    return f"{model.declared.name} version {model.declared.version}"
