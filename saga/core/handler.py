@@ -67,15 +67,21 @@ def handler_of(
         It is not async, takes the wrong parameters, or its return annotation is missing or names
         something that can't be published.
     """
-    name = getattr(function, "__name__", repr(function))
+    name = getattr(function, "__name__", None)
+    if name is None:
+        # Ids of produced events follow from the name: it must be the same in every process.
+        raise DeclarationError(f"{function!r} has no name: subscribe a function, not a partial of one")
     if not inspect.iscoroutinefunction(function):
         raise DeclarationError(f"{name} must be `async def`: a blocking handler would stop the service")
     if not is_declared(event):
         raise DeclarationError(f"{name} is subscribed to {event!r}, which has no topic= and type=")
     parameters = list(inspect.signature(function).parameters.values())
-    if len(parameters) not in (1, 2):
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if len(parameters) not in (1, 2) or any(each.kind not in positional for each in parameters):
         raise DeclarationError(f"{name} must take the event, and a Context if it wants one")
     hints = _hints(name, function)
+    if hints.get(parameters[-1].name, Context) is not Context and len(parameters) == 2:
+        raise DeclarationError(f"{name}: its second parameter is a Context, or it has none")
     accepted: object = hints.get(parameters[0].name, event)
     if accepted != event and accepted is not Event:
         raise DeclarationError(
