@@ -1,6 +1,7 @@
 """Durations as people write them: `100ms`, `5s`, `30m`, `2h`, `1d`."""
 
 import re
+from decimal import Decimal
 
 from saga.core.errors import DeclarationError
 
@@ -19,7 +20,7 @@ def duration_ms(text: str) -> int:
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
         raise DeclarationError(f"{text!r} is no duration: write a number and ms, s, m, h or d, such as '10s'")
-    return round(float(match[1]) * _UNITS_MS[match[2]])
+    return round(Decimal(match[1]) * _UNITS_MS[match[2]])
 
 
 def duration_text(duration: int) -> str:

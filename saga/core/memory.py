@@ -20,7 +20,7 @@ class Memory:
         if self._limit == 0:
             return
         self._young.add(key)
-        if len(self._young) > self._limit:
+        if len(self._young) >= self._limit:
             self._old, self._young = self._young, set()
 
     def discard(self, key: str) -> None:
