@@ -146,7 +146,9 @@ class Dispatch:
             at_ms, began = _now_ms(), time.perf_counter()
             try:
                 outputs = await self._attempt(case, envelope, handler, event, at_ms)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_our_end(error):
+                    raise
                 delay_ms = self._failed(case, handler, error, at_ms, _since_ms(began))
                 if delay_ms is None:
                     return
@@ -201,7 +203,7 @@ class Dispatch:
         return Output(declared.topic, key.encode(), value, traced.headers())
 
     def _failed(
-        self, case: _Case, handler: Handler, error: Exception, at_ms: int, duration_ms: float
+        self, case: _Case, handler: Handler, error: BaseException, at_ms: int, duration_ms: float
     ) -> int | None:
         """Note a failed attempt; milliseconds to wait here for the next, None if the record is settled."""
         again = handler.retry.after(case.delivery.attempt, error)
@@ -236,6 +238,12 @@ class Dispatch:
                 (record.key, record.value, record.headers),
             )
         )
+
+
+def _is_our_end(error: BaseException) -> bool:
+    """Whether we are cancelled, rather than something that the handler waited for."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _failure(error: BaseException) -> Failure:

@@ -30,6 +30,7 @@ class Lanes(Generic[Item]):
         self._loop = asyncio.get_running_loop()
         self._stopped = False
         self._idle = asyncio.Event()
+        self._idle.set()
 
     def add(self, lane: Hashable, item: Item) -> None:
         """Put an item at the end of its lane. Call `start` when a batch of them is in."""
@@ -78,6 +79,7 @@ class Lanes(Generic[Item]):
             await asyncio.wait(self._workers)
         self._lanes.clear()
         self._ready.clear()
+        self._idle.set()
 
     async def _work(self) -> None:
         while self._ready and not self._stopped:
