@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from aiokafka.errors import CommitFailedError
 from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP as FaustPartition  # noqa: N811 - it is no constant
 
 from saga.core.errors import SagaError
 from saga.runtime.kafka import TopicPartition
@@ -72,6 +73,31 @@ class GroupOwnership:
             self._proven_at = _NEVER
         else:
             self._proven_at = begun
+
+    async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The offset of the next frame of each partition: the committed one, or the first there is."""
+        sources = [TopicPartition(self._topic, partition) for partition in partitions]
+        first = await self._in_consumer_thread(lambda consumer: consumer.beginning_offsets(sources))
+        committed = await self._in_consumer_thread(
+            lambda consumer: consumer._coordinator.fetch_committed_offsets(sources)
+        )
+        return {
+            source.partition: max(first[source], committed[source].offset if source in committed else 0)
+            for source in sources
+        }
+
+    async def go_back(self, partition: int, offset: int) -> int:
+        """Read the partition again from this offset, or from the first one there is; the one it is."""
+        source = TopicPartition(self._topic, partition)
+        first = await self._in_consumer_thread(lambda consumer: consumer.beginning_offsets([source]))
+        offset = max(offset, int(first[source]))
+
+        async def seek(consumer: Any) -> None:
+            consumer.seek(source, offset)
+
+        await self._in_consumer_thread(seek)
+        self._app.consumer._read_offset[FaustPartition(self._topic, partition)] = offset or None
+        return offset
 
     async def _in_consumer_thread(self, call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
         # Not through Faust's queue of calls: there a fetch of a second may stand before us.

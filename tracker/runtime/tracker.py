@@ -13,6 +13,7 @@ from msgspec import DecodeError
 from saga.core.errors import SagaError
 from saga.runtime.kafka import AIOKafkaProducer
 from tracker.core.frame import FRAME_VERSION, STEPS_TOPIC, decode_frame
+from tracker.core.order import FrameOrder, Place
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 from tracker.runtime.app import TrackerApp, tracker_app
 from tracker.runtime.ownership import GroupOwnership
@@ -27,6 +28,7 @@ from tracker.store.table import SagaTable
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.1
+_GO_BACK_SECONDS = 1.0
 _PAUSES = 3
 """Pause between two commits, in durations of the last one."""
 
@@ -53,6 +55,8 @@ class Tracker:
         self._due = asyncio.Event()
         self._stopping = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._order = FrameOrder()
+        self._went_back_at: dict[int, float] = {}
         self.unreadable: Counter[int] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,6 +92,11 @@ class Tracker:
         """Fold a frame. Faust has just made sure that its partition is ours; so nothing is awaited before."""
         if self._stopping:
             return  # no commit follows; whoever owns the partition next reads it
+        place = self._order.place(partition, offset)
+        if place is not Place.NEXT:
+            if place is Place.AHEAD:
+                await self._go_back(partition, offset)
+            return
         try:
             frame = decode_frame(value or b"")
             if frame.version != FRAME_VERSION:
@@ -132,11 +141,32 @@ class Tracker:
         self._due.set()
         await committing
 
+    async def _go_back(self, partition: int, offset: int) -> None:
+        """Faust left frames out, as it does when a rebalance overtakes a fetch: have them read again."""
+        now = time.monotonic()
+        if now - self._went_back_at.get(partition, float("-inf")) < _GO_BACK_SECONDS:
+            return  # frames that were under way before the last time
+        self._went_back_at[partition] = now
+        expected = self._order.expected(partition)
+        begins_at = await self._ownership.go_back(partition, expected)
+        if begins_at > expected:
+            self._order.skip_to(partition, begins_at)
+            logger.error(
+                "%s-%d: the frames from %d to %d are gone before they were read. Give the topic a longer "
+                "retention than the tracker may be down",
+                *(STEPS_TOPIC, partition, expected, begins_at - 1),
+            )
+        else:
+            logger.info("%s-%d: back to %d from %d", STEPS_TOPIC, partition, expected, offset)
+
     async def _revoked(self, *_: Any, **__: Any) -> None:
+        self._order.end()
         await self._commit.give_up()
 
-    async def _assigned(self, *_: Any, **__: Any) -> None:
+    async def _assigned(self, _: Any, assigned: Any, **__: Any) -> None:
         self._ownership.proven()
+        ours = [source.partition for source in assigned if source.topic == STEPS_TOPIC]
+        self._order.begin(await self._ownership.positions(ours))
 
     async def _watch(self) -> None:
         """Faust tells of crashes in flags that other threads set: they are looked at, not awaited."""

@@ -57,6 +57,7 @@ class Commit:
         """Write all that was folded, and forget it: afterwards others may own the partitions."""
         async with self._lock:
             await self._commit()
+            self._offsets.clear()  # of what was folded meanwhile nothing may be committed
             self._table.forget()
 
     async def _commit(self) -> None:

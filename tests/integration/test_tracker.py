@@ -1,0 +1,220 @@
+"""The tracker as a process: what is published ends in the saga table, whatever is killed meanwhile."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from saga.local import LocalKafka
+from tests.integration.processes import Process
+from tests.integration.tracker_load import CHANGELOG, Load, audited, differences, disk, headers, table
+from tests.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+KILLS = 10
+SETTLE_SECONDS = 60
+SESSION_MS = 2_000
+STOP_SECONDS_MAX = 10
+
+
+@pytest.fixture
+def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
+    """A broker of the test's own: the tracker's topics have fixed names. (`kafka` decides about skipping.)"""
+    with LocalKafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def seed() -> int:
+    return int(os.environ.get("SAGA_TEST_SEED") or random.randrange(1_000_000))
+
+
+@pytest.fixture
+def load(broker: LocalKafka, seed: int) -> Load:
+    return Load(broker.bootstrap_servers, f"t{seed}", seed)
+
+
+class Trackers:
+    """Tracker processes, each with a state folder of its own."""
+
+    def __init__(self, bootstrap_servers: str, folder: Path, count: int = 1) -> None:
+        self.folders = [folder / f"state-{number}" for number in range(count)]
+        self.processes = [
+            Process(
+                ["tracker.runtime.worker"],
+                {
+                    "SAGA_BOOTSTRAP_SERVERS": bootstrap_servers,
+                    "SAGA_STATE_DIR": str(state),
+                    "SAGA_SESSION_TIMEOUT_MS": str(SESSION_MS),
+                    "SAGA_SOURCES_INTERVAL_MS": "200",
+                },
+                folder / f"tracker-{number}.log",
+            )
+            for number, state in enumerate(self.folders)
+        ]
+
+    def __enter__(self) -> "Trackers":
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, process in enumerate(self.processes):
+            process.end()
+            print(f"--- tracker {number}\n{process.output()[-20_000:]}")
+
+
+def stopped(process: Process) -> int:
+    """Exit code of a tracker that is told to end; one that has just been started gets to its feet first."""
+    handles_sigterm = Path(f"/proc/{process.running.pid}/status")
+    until(lambda: _catches_sigterm(handles_sigterm.read_text()), 10, what="a handler of SIGTERM")
+    return process.stop()
+
+
+def _catches_sigterm(status: str) -> bool:
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+async def test_what_is_published_ends_in_the_table_and_on_disk(load: Load, tmp_path: Path) -> None:
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path) as trackers:
+        await load.publish(300)
+        await audited(load, SETTLE_SECONDS)
+        begun = time.monotonic()
+        assert await asyncio.to_thread(trackers.processes[0].stop) == 0
+        assert time.monotonic() - begun < STOP_SECONDS_MAX
+        assert disk(trackers.folders[0]) == await table(load.bootstrap_servers)
+
+
+async def test_a_topic_announced_while_running_is_read(load: Load, tmp_path: Path) -> None:
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path):
+        await load.publish(5)
+        await audited(load, SETTLE_SECONDS)
+        later = Load(load.bootstrap_servers, f"{load.prefix}-later", load.seed)
+        await later.prepare()
+        await later.publish(5)
+        await audited(later, 5)
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["disk kept", "disk wiped"])
+async def test_kills_lose_nothing(load: Load, tmp_path: Path, seed: int, wiped: bool) -> None:
+    chance = random.Random(seed)
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path) as trackers:
+        publishing = asyncio.create_task(load.publish(2_000, per_second=80))
+        for _ in range(KILLS):
+            await asyncio.sleep(chance.uniform(0.3, 5))  # when it is killed is what this is about
+            trackers.processes[0].kill()
+            if wiped:
+                shutil.rmtree(trackers.folders[0], ignore_errors=True)
+            trackers.processes[0].start()
+        await publishing
+        await audited(load, SETTLE_SECONDS)
+        assert await asyncio.to_thread(stopped, trackers.processes[0]) == 0
+        assert disk(trackers.folders[0]) == await table(load.bootstrap_servers)
+
+
+async def test_two_trackers_of_which_one_is_killed_again_and_again(
+    load: Load, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path, count=2) as trackers:
+        publishing = asyncio.create_task(load.publish(2_000, per_second=80))
+        for _ in range(KILLS // 2):
+            await asyncio.sleep(chance.uniform(2, 7))
+            number = chance.randrange(2)
+            trackers.processes[number].kill()
+            if chance.random() < 0.3:
+                shutil.rmtree(trackers.folders[number], ignore_errors=True)
+            await asyncio.sleep(chance.uniform(0, 3))
+            trackers.processes[number].start()
+        await publishing
+        await audited(load, SETTLE_SECONDS)
+        for process in trackers.processes:
+            assert await asyncio.to_thread(process.stop) == 0
+
+
+async def test_a_tracker_paused_beyond_its_session_does_no_harm(
+    load: Load, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path, count=2) as trackers:
+        publishing = asyncio.create_task(load.publish(1_500, per_second=60))
+        for _ in range(3):
+            await asyncio.sleep(chance.uniform(2, 6))
+            paused = trackers.processes[chance.randrange(2)]
+            paused.pause()
+            await asyncio.sleep(SESSION_MS / 1000 + chance.uniform(0.5, 2))
+            paused.resume()
+        await publishing
+        await audited(load, SETTLE_SECONDS)
+
+
+async def test_a_broker_that_is_lost_comes_back(broker: LocalKafka, load: Load, tmp_path: Path) -> None:
+    await load.prepare()
+    with Trackers(broker.bootstrap_servers, tmp_path) as trackers:
+        await load.publish(100)
+        await audited(load, SETTLE_SECONDS)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.start)
+        await load.publish(100)
+        await audited(load, SETTLE_SECONDS)
+        assert await asyncio.to_thread(stopped, trackers.processes[0]) == 0
+
+
+async def test_frames_and_rows_that_cannot_be_read_are_reported_and_left_out(
+    load: Load, tmp_path: Path
+) -> None:
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path) as trackers:
+        await load.publish(10)
+        await audited(load, SETTLE_SECONDS)
+        assert await asyncio.to_thread(stopped, trackers.processes[0]) == 0
+        shutil.rmtree(trackers.folders[0])
+        async with AIOKafkaProducer(bootstrap_servers=load.bootstrap_servers) as producer:
+            for value in (b"\xc1", b"", b"\x93\x63\x90\x80", None):
+                await producer.send_and_wait("saga.steps", value, key=b"k", partition=0)
+            spoilt = f"{load.prefix}-spoilt"
+            for partition in range(8):
+                await producer.send_and_wait(CHANGELOG, b"\xc1", key=spoilt.encode(), partition=partition)
+            event = headers(spoilt, "e", "type-0")
+            trackers.processes[0].start()
+            await producer.send_and_wait(load.topics[0], b"{}", headers=event)
+        known = {spoilt: {"e": ("type-0", "")}}
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while differences(known, await _readable(load.bootstrap_servers)):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+        output = trackers.processes[0].output()
+        assert output.count("is no frame and is skipped") >= 4
+        assert f"saga {spoilt} begins anew" in output
+
+
+async def _readable(bootstrap_servers: str) -> dict[str, bytes]:
+    return {key: row for key, row in (await table(bootstrap_servers)).items() if row != b"\xc1"}
+
+
+async def test_a_second_tracker_in_the_same_state_folder_is_refused(load: Load, tmp_path: Path) -> None:
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path) as trackers:
+        await asyncio.to_thread(until, (trackers.folders[0] / "lock").exists, 10)
+        other = Process(
+            ["tracker.runtime.worker"],
+            {"SAGA_BOOTSTRAP_SERVERS": load.bootstrap_servers, "SAGA_STATE_DIR": str(trackers.folders[0])},
+            tmp_path / "other.log",
+        )
+        other.start()
+        assert await asyncio.to_thread(other.running.wait, 20) == 1
+        assert "--state-dir" in other.output()

@@ -1,0 +1,49 @@
+"""The order of frames: each frame of a partition after the one before it, and none left out."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+
+class Place(Enum):
+    """Where a frame stands to those taken before it."""
+
+    NEXT = auto()
+    REPEATED = auto()
+    """It has been taken before, or its partition is not ours."""
+    AHEAD = auto()
+    """There are frames before it that have not been taken."""
+
+
+class FrameOrder:
+    """The offset of the next frame of each partition. Kafka has no gaps in `saga.steps`: it is neither
+    compacted nor written in transactions.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}
+
+    def begin(self, offsets: Mapping[int, int]) -> None:
+        """Partitions that are ours from now on, and the offsets to begin at. All others are not."""
+        self._next = dict(offsets)
+
+    def end(self) -> None:
+        """No partition is ours any more."""
+        self._next = {}
+
+    def place(self, partition: int, offset: int) -> Place:
+        """Where a frame stands; the next one counts as taken."""
+        expected = self._next.get(partition)
+        if expected is None or offset < expected:
+            return Place.REPEATED
+        if offset > expected:
+            return Place.AHEAD
+        self._next[partition] = offset + 1
+        return Place.NEXT
+
+    def expected(self, partition: int) -> int:
+        """The offset of the next frame of a partition that is ours."""
+        return self._next[partition]
+
+    def skip_to(self, partition: int, offset: int) -> None:
+        """What lies before this offset is gone from Kafka."""
+        self._next[partition] = max(offset, self._next[partition])
