@@ -119,6 +119,7 @@ async def test_kills_lose_nothing(load: Load, tmp_path: Path, seed: int, wiped: 
                 shutil.rmtree(trackers.folders[0], ignore_errors=True)
             trackers.processes[0].start()
         await publishing
+        await load.publish(20)  # to be seen only after the table is recovered
         await audited(load, SETTLE_SECONDS)
         assert await asyncio.to_thread(stopped, trackers.processes[0]) == 0
         assert disk(trackers.folders[0]) == await table(load.bootstrap_servers)

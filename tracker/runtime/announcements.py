@@ -11,11 +11,13 @@ from saga.runtime.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 
+_POLL_MS = 500
+
 _decoder = json.Decoder(ServiceAnnouncement)
 
 
 class Announcements:
-    """The newest announcement of each service; kept current as long as `follow` runs.
+    """The newest announcement of each service; kept current as long as `run` does.
 
     The topic is read as a whole, by each reader for itself.
     """
@@ -30,8 +32,8 @@ class Announcements:
         subscribed = {part.topic for service in services for part in service.subscribes}
         return frozenset(subscribed.union(part.topic for service in services for part in service.publishes))
 
-    async def follow(self) -> None:
-        """Read the topic from its beginning, and go on until cancelled.
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read the topic from its beginning, and go on until told to stop.
 
         Raises
         ------
@@ -46,10 +48,12 @@ class Announcements:
         )
         await consumer.start()
         try:
-            async for record in consumer:
-                self._take(record)
+            while not stop.is_set():
+                for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
+                    for record in records:
+                        self._take(record)
         finally:
-            await asyncio.shield(consumer.stop())
+            await consumer.stop()
 
     def _take(self, record: "ConsumerRecord[bytes, bytes]") -> None:
         key = record.key or b""

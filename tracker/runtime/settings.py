@@ -17,7 +17,7 @@ class TrackerSettings(KafkaSettings):
             description="Folder of the saga table. It can be lost: the tracker makes it anew from Kafka. "
             "Each tracker on a machine needs its own."
         ),
-    ] = Path(".saga/tracker")
+    ] = Path("data/tracker")
     tracker_topics: Annotated[
         str,
         Field(

@@ -11,26 +11,20 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from saga.core.errors import DeclarationError, SagaError
-from saga.core.receipt import RECEIPTS_TOPIC, SERVICES_TOPIC
-from saga.runtime.kafka import (
-    AIOKafkaProducer,
-    Topic,
-    ensure_topics,
-    partition_counts,
-    until_available,
-)
+from saga.runtime.kafka import AIOKafkaProducer, until_available
 from tracker.core.collect import Uncorrelated
-from tracker.core.frame import STEPS_TOPIC
-from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.collector import Collector
 from tracker.runtime.recovery import RecoveryFailed
 from tracker.runtime.settings import TrackerSettings
+from tracker.runtime.topics import made_topics
 from tracker.runtime.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -38,6 +32,9 @@ logger = logging.getLogger(__name__)
 _RESTART_FIRST_SECONDS = 0.5
 _RESTART_MAX_SECONDS = 10.0
 _HEALTHY_SECONDS = 30.0
+_CANCEL_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 class StateFolderInUse(SagaError):
@@ -57,82 +54,86 @@ class Worker:
         Raises
         ------
         SagaError
-            Something that another attempt won't mend: settings, rights, a table that can't be recovered.
+            Something that another attempt won't mend: no Kafka at the start, settings, rights, a table
+            that can't be recovered.
         """
-        loop = asyncio.get_running_loop()
-        delay = _RESTART_FIRST_SECONDS
         with _locked(self._settings.state_dir):
+            await _unless_stopped(stop, until_available(self._settings))
+            delays = _Delays()
             while not stop.is_set():
-                begun = loop.time()
                 try:
                     await self._run_once(stop)
                 except (DeclarationError, RecoveryFailed):
                     raise
                 except Exception as error:
-                    if loop.time() - begun > _HEALTHY_SECONDS:
-                        delay = _RESTART_FIRST_SECONDS
+                    delay = delays.next()
                     logger.warning("the tracker starts again in %g s, because of %r", delay, error)
                     logger.debug("it ended here", exc_info=True)
-                    await _wait(stop, delay)
-                    delay = min(delay * 2, _RESTART_MAX_SECONDS)
+                    await _unless_stopped(stop, asyncio.sleep(delay))
 
     async def _run_once(self, stop: asyncio.Event) -> None:
         settings = self._settings
-        await until_available(settings)
-        partitions = await _made_topics(settings)
+        partitions = await _unless_stopped(stop, made_topics(settings))
+        if partitions is None:
+            return
         announcements = Announcements(settings)
-        ended = asyncio.Event()
         async with _producer(settings) as producer:
             collector = Collector(settings, partitions, producer, announcements, self.uncorrelated)
             tracker = Tracker(settings, partitions, producer)
-            parts = [
-                asyncio.create_task(announcements.follow(), name="announcements"),
-                asyncio.create_task(collector.run(ended), name="collector"),
-                asyncio.create_task(tracker.run(ended), name="tracker"),
-            ]
-            told = asyncio.create_task(stop.wait())
-            try:
-                await asyncio.wait((told, *parts), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                ended.set()
-                told.cancel()
-                parts[0].cancel()
-                await _all_ended(parts, settings.stop_grace_ms / 1000)
-        for part in parts:
-            if part.done() and not part.cancelled():
-                part.result()
+            await _together(stop, settings.stop_grace_ms / 1000, announcements, collector, tracker)
 
 
-async def _all_ended(parts: list[asyncio.Task[None]], within_seconds: float) -> None:
-    _, late = await asyncio.wait(parts, timeout=within_seconds)
-    for part in late:
-        logger.warning("the %s did not end within %g s", part.get_name(), within_seconds)
-        part.cancel()
-    if late:
-        await asyncio.wait(late, timeout=1.0)
+class _Delays:
+    """How long to wait before the next attempt: ever longer, until one has gone well for a while."""
+
+    def __init__(self) -> None:
+        self._delay = _RESTART_FIRST_SECONDS
+        self._last = time.monotonic()
+
+    def next(self) -> float:
+        now = time.monotonic()
+        if now - self._last > _HEALTHY_SECONDS:
+            self._delay = _RESTART_FIRST_SECONDS
+        self._last = now
+        delay, self._delay = self._delay, min(2 * self._delay, _RESTART_MAX_SECONDS)
+        return delay
 
 
-async def _made_topics(settings: TrackerSettings) -> int:
-    """Make the topics that the tracker needs; the number of partitions of the table."""
-    compacted = {"cleanup.policy": "compact"}
-    partitions = settings.steps_partitions
-    counts = await partition_counts(settings, [STEPS_TOPIC, SAGAS_CHANGELOG_TOPIC])
-    partitions = counts.get(STEPS_TOPIC, counts.get(SAGAS_CHANGELOG_TOPIC, partitions))
-    await ensure_topics(
-        settings,
-        [
-            Topic(STEPS_TOPIC, partitions),
-            Topic(SAGAS_CHANGELOG_TOPIC, partitions, compacted),
-            Topic(RECEIPTS_TOPIC),
-            Topic(SERVICES_TOPIC, 1, compacted),
-        ],
-    )
-    if counts.get(SAGAS_CHANGELOG_TOPIC, partitions) != partitions:
-        raise DeclarationError(
-            f"{STEPS_TOPIC} has {partitions} partitions and {SAGAS_CHANGELOG_TOPIC} has "
-            f"{counts[SAGAS_CHANGELOG_TOPIC]}, but they must be as many. Delete the one that is younger"
-        )
-    return partitions
+class _Part(Protocol):
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+async def _together(stop: asyncio.Event, grace_seconds: float, *parts: _Part) -> None:
+    """Run the parts until told to stop or one of them fails; then end all, and raise what one raised."""
+    ended = asyncio.Event()
+    tasks = [asyncio.create_task(part.run(ended), name=type(part).__name__) for part in parts]
+    told = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((told, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended.set()
+        told.cancel()
+        _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+        for task in late:
+            logger.warning("the %s did not end within %g s", task.get_name().lower(), grace_seconds)
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
+    """The result of this work; None, and the work cancelled, when told to stop before."""
+    told = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(work)
+    await asyncio.wait((told, working), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    await asyncio.wait((working,), timeout=_CANCEL_SECONDS)
+    return None
 
 
 @contextlib.asynccontextmanager
@@ -167,13 +168,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-
-
-async def serve(settings: TrackerSettings) -> None:
-    """Run a worker until SIGTERM or SIGINT."""
+async def _serve(settings: TrackerSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -188,17 +183,18 @@ def _calm_garbage_collection() -> None:
     gc.set_threshold(100_000, 20, 50)
 
 
-def main(settings: TrackerSettings | None = None) -> int:
-    """Run a worker in this process; the process's exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for name in ("faust", "mode", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def main(settings: TrackerSettings | None = None, level: int = logging.INFO) -> int:
+    """Run a worker until SIGTERM or SIGINT, in a process of its own; its exit code."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for name in ("faust", "mode", "aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING if level >= logging.INFO else logging.INFO)
     _calm_garbage_collection()
     try:
-        asyncio.run(serve(settings or TrackerSettings()))
+        asyncio.run(_serve(settings or TrackerSettings()))
     except SagaError as error:
         logger.critical("%s", error)
         return 1
+    logger.info("stopped")
     return 0
 
 
