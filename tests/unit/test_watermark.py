@@ -1,0 +1,56 @@
+"""How far in time a source partition has been read."""
+
+import pytest
+
+from tracker.core.frame import Watermark
+from tracker.core.watermark import Reading, Watermarks, watermark
+
+NOW = 100_000
+
+
+def reading(position: int, stable_end: int, end: int, last_record_ms: int | None = 60_000) -> Reading:
+    return Reading(position, stable_end, end, NOW, last_record_ms)
+
+
+@pytest.mark.parametrize(
+    ("told", "known_ms", "expected"),
+    [
+        pytest.param(reading(10, 10, 10), None, NOW, id="all is read: the time of the poll"),
+        pytest.param(reading(0, 0, 0, None), None, NOW, id="an empty partition too"),
+        pytest.param(reading(7, 10, 10), None, 60_000, id="behind: the last record read"),
+        pytest.param(reading(7, 10, 10, None), None, None, id="behind, nothing read yet: not known"),
+        pytest.param(reading(7, 10, 10, None), 50_000, 50_000, id="behind: it stays where it was"),
+        pytest.param(reading(10, 10, 12), None, 60_000, id="an open transaction holds it back"),
+        pytest.param(reading(10, 10, 12), 80_000, 80_000, id="an open transaction stops it"),
+        pytest.param(reading(7, 10, 10, NOW + 9_000), None, NOW, id="a producer's clock that is ahead"),
+        pytest.param(reading(7, 10, 10, -1), 50_000, 50_000, id="a record without a timestamp"),
+        pytest.param(reading(7, 10, 10, 40_000), 50_000, 50_000, id="it never goes back"),
+        pytest.param(reading(10, 10, 10), NOW + 5, NOW + 5, id="not even when our clock does"),
+    ],
+)
+def test_watermark(told: Reading, known_ms: int | None, expected: int | None) -> None:
+    assert watermark(told, known_ms, delay_ms=0) == expected
+
+
+def test_producers_get_time_to_write_what_they_have_stamped() -> None:
+    assert watermark(reading(10, 10, 10), None, delay_ms=200) == NOW - 200
+
+
+def test_a_partition_that_was_given_up_is_no_longer_reported() -> None:
+    watermarks = Watermarks(delay_ms=0)
+    watermarks.advance({("orders", 0): reading(1, 1, 1), ("orders", 1): reading(1, 2, 2, None)})
+    assert watermarks.report() == [Watermark("orders", 0, NOW)]
+
+    watermarks.advance({("orders", 1): reading(2, 2, 2)})
+    assert watermarks.report() == [Watermark("orders", 1, NOW)]
+
+    watermarks.clear()
+    assert watermarks.report() == []
+
+
+def test_a_broker_that_fell_silent_stops_time() -> None:
+    watermarks = Watermarks(delay_ms=0)
+    for _ in range(3):
+        watermarks.advance({("orders", 0): reading(1, 1, 1)})
+
+    assert watermarks.report() == [Watermark("orders", 0, NOW)]
