@@ -143,7 +143,7 @@ async def test_two_trackers_of_which_one_is_killed_again_and_again(
         await publishing
         await audited(load, SETTLE_SECONDS)
         for process in trackers.processes:
-            assert await asyncio.to_thread(process.stop) == 0
+            assert await asyncio.to_thread(stopped, process) == 0
 
 
 async def test_a_tracker_paused_beyond_its_session_does_no_harm(
