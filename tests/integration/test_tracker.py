@@ -14,7 +14,16 @@ from aiokafka import AIOKafkaProducer
 
 from saga.local import LocalKafka
 from tests.integration.processes import Process
-from tests.integration.tracker_load import CHANGELOG, Load, audited, differences, disk, headers, table
+from tests.integration.tracker_load import (
+    CHANGELOG,
+    Load,
+    audited,
+    differences,
+    disk,
+    headers,
+    table,
+    watermarks,
+)
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -219,3 +228,29 @@ async def test_a_second_tracker_in_the_same_state_folder_is_refused(load: Load, 
         other.start()
         assert await asyncio.to_thread(other.running.wait, 20) == 1
         assert "--state-dir" in other.output()
+
+
+async def test_time_stands_still_where_a_transaction_is_open(load: Load, tmp_path: Path) -> None:
+    topic = load.topics[0]
+    await load.prepare()
+    with Trackers(load.bootstrap_servers, tmp_path):
+        await load.publish(5)
+        await audited(load, SETTLE_SECONDS)
+        options = {"bootstrap_servers": load.bootstrap_servers, "transactional_id": "open"}
+        async with AIOKafkaProducer(**options) as producer:
+            await producer.begin_transaction()
+            begun_ms = time.time() * 1000
+            await producer.send_and_wait(topic, b"{}", headers=headers("s", "e", "k"), partition=1)
+            await _watermark_beyond(load, (topic, 0), begun_ms + 3_000)
+            assert (await watermarks(load.bootstrap_servers))[topic, 1] < begun_ms + 500
+            await producer.commit_transaction()
+            await _watermark_beyond(load, (topic, 1), begun_ms + 3_000)
+            latest = (await watermarks(load.bootstrap_servers)).values()
+            assert max(latest) <= time.time() * 1000
+
+
+async def _watermark_beyond(load: Load, source: tuple[str, int], at_ms: float) -> None:
+    deadline = time.monotonic() + 20
+    while (await watermarks(load.bootstrap_servers)).get(source, 0) <= at_ms:
+        assert time.monotonic() < deadline, f"seed {load.seed}: the watermark of {source} stands still"
+        await asyncio.sleep(0.2)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from msgspec import msgpack
 from rocksdict import Options, Rdict
 
@@ -119,21 +119,35 @@ def receipts(saga: str, event: str, service: str, topic: str) -> bytes:
     return json.dumps({"service": service, "instance": "i", "receipts": [receipt]}).encode()
 
 
-async def table(bootstrap_servers: str) -> dict[str, bytes]:
-    """The saga table as its changelog tells it, the newest value of each key."""
+async def read(bootstrap_servers: str, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
+    """All records that stand on a topic; none if it does not exist."""
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap_servers) as consumer:
-        await consumer._client.add_topic(CHANGELOG)
-        partitions = [TopicPartition(CHANGELOG, n) for n in consumer.partitions_for_topic(CHANGELOG) or ()]
+        await consumer._client.add_topic(topic)
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
         if not partitions:
-            return {}
+            return []
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
-        rows: dict[str, bytes] = {}
+        found: list[ConsumerRecord[bytes, bytes]] = []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                rows.update((record.key.decode(), record.value) for record in records)
-        return rows
+                found.extend(records)
+        return found
+
+
+async def table(bootstrap_servers: str) -> dict[str, bytes]:
+    """The saga table as its changelog tells it, the newest value of each key."""
+    return {record.key.decode(): record.value for record in await read(bootstrap_servers, CHANGELOG)}
+
+
+async def watermarks(bootstrap_servers: str) -> dict[tuple[str, int], int]:
+    """The newest watermark of each source partition, as the frames tell it."""
+    newest: dict[tuple[str, int], int] = {}
+    for record in await read(bootstrap_servers, "saga.steps"):
+        for topic, partition, at_ms in msgpack.decode(record.value)[1]:
+            newest[topic, partition] = max(at_ms, newest.get((topic, partition), 0))
+    return newest
 
 
 def differences(truth: Truth, rows: dict[str, bytes]) -> list[str]:
