@@ -73,7 +73,9 @@ class Intake(ConsumerRebalanceListener):
     async def poll(self, timeout_ms: int, records_max: int) -> list[ConsumerRecord]:
         """Records to be handled now, in order within each partition; none after a while."""
         await self._assigned.wait()
-        if self._restored_epoch != self._epoch:
+        while self._restored_epoch != self._epoch:
+            # Again if a rebalance came between: nothing is read from a position that is not ours.
+            await self._assigned.wait()
             await self._restore()
         self._resume()
         epoch = self._epoch
@@ -117,6 +119,8 @@ class Intake(ConsumerRebalanceListener):
             found = committed.get(partition)
             if found is None:
                 await self._consumer.seek_to_beginning(partition)
+                if epoch != self._epoch:
+                    return
             else:
                 self._consumer.seek(partition, found.offset)
                 self._progress[partition] = Progress(found.offset, found.metadata)
