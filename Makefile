@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test bench lint lock clean
+.PHONY: install demo test bench lint schemas lock clean
 
 install: .venv/installed
 
@@ -27,6 +27,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The JSON Schemas of what services in other languages read and write.
+schemas: install
+	$(BIN)/python -m saga.cli.schemas docs/json
 
 # Pins every dependency with its hashes; run it after a change to pyproject.toml.
 lock:

@@ -15,7 +15,7 @@ Outcome = Literal["handled", "retrying", "dead-lettered", "ignored"]
 
 
 class Failure(Struct, frozen=True, gc=False):
-    """Why a handler failed: the exception's class and its message (4,096 characters at most)."""
+    """Why a handler failed: the exception's class and its message (1,000 characters at most)."""
 
     type: str
     message: str
@@ -86,7 +86,8 @@ class ServiceAnnouncement(Struct, frozen=True):
 
 def json_schemas() -> dict[str, dict[str, object]]:
     """The published JSON Schemas, by file name."""
-    return {
-        "receipts.schema.json": json.schema(Receipts),
-        "service.schema.json": json.schema(ServiceAnnouncement),
-    }
+    return {"receipts.schema.json": _schema(Receipts), "service.schema.json": _schema(ServiceAnnouncement)}
+
+
+def _schema(of: type[Struct]) -> dict[str, object]:
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **json.schema(of)}
