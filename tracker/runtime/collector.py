@@ -6,10 +6,9 @@ makes nothing of a fact told twice.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from saga.core.receipt import RECEIPTS_TOPIC
@@ -17,10 +16,10 @@ from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecor
 from tracker.core.collect import TOO_LARGE, SagaFacts, Uncorrelated, collect_events, collect_receipts
 from tracker.core.frame import STEPS_TOPIC, EventSeen
 from tracker.core.pack import FrameLimits, by_partition, pack
-from tracker.core.sources import TopicSelection, business_topics
 from tracker.core.watermark import Reading, Source, Watermarks
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.settings import TrackerSettings
+from tracker.runtime.subscription import SourceSubscription
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +45,16 @@ class Collector:
         uncorrelated: Uncorrelated,
     ) -> None:
         self.uncorrelated = uncorrelated
+        self._uncorrelated_told = uncorrelated.total()
         self._settings = settings
         self._partitions = partitions
         self._producer = producer
-        self._announcements = announcements
-        self._selection = TopicSelection(settings.tracker_topics)
         self._limits = FrameLimits(settings.frame_steps, settings.frame_bytes)
         self._watermarks = Watermarks(settings.watermark_delay_ms)
         self._last_record_ms: dict[Source, int] = {}
         self._framed_at = [float("-inf")] * partitions
         self._lock = asyncio.Lock()
         self._confirming: asyncio.Task[None] | None = None
-        self._looked_at = float("-inf")
-        self._sources: frozenset[str] = frozenset()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
             group_id=GROUP,
@@ -69,6 +65,7 @@ class Collector:
             heartbeat_interval_ms=min(1000, settings.session_timeout_ms // 3),
             metadata_max_age_ms=30_000,  # partitions that were added to a topic are found by then
         )
+        self._sources = SourceSubscription(settings, self._consumer, announcements, self._given_up)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until told to stop; then leave the group with everything read committed.
@@ -81,26 +78,13 @@ class Collector:
         await self._consumer.start()
         try:
             while not stop.is_set():
-                await self._look_for_sources()
+                await self._sources.refresh()
                 await self._collect_once()
             await self._confirmed()
         finally:
             if self._confirming is not None:
                 self._confirming.cancel()
             await self._consumer.stop()
-
-    async def _look_for_sources(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._looked_at < self._settings.sources_interval_ms / 1000:
-            return
-        self._looked_at = now
-        existing = await self._consumer.topics()
-        sources = business_topics(existing, self._announcements.topics(), self._selection)
-        if sources != self._sources or not self._consumer.subscription():
-            self._sources = sources
-            logger.info("collecting from %s", ", ".join(sorted(sources)) or "receipts only, as yet")
-            listener = _Revocations(self._given_up)
-            self._consumer.subscribe([RECEIPTS_TOPIC, *sorted(sources)], listener=listener)
 
     async def _collect_once(self) -> None:
         batches = await self._consumer.getmany(
@@ -124,6 +108,9 @@ class Collector:
             else:
                 collect_events(topic, partition, records, facts, self.uncorrelated)
             self._last_record_ms[topic, partition] = records[-1].timestamp
+        if self.uncorrelated.total() != self._uncorrelated_told:
+            self._uncorrelated_told = self.uncorrelated.total()
+            logger.debug("told to no saga so far: %s", dict(self.uncorrelated))
         self._watermarks.advance(self._readings())
         return await self._send(by_partition(facts, self._partitions))
 
@@ -185,14 +172,3 @@ class Collector:
             await self._confirmed()
             self._watermarks.clear()
             self._last_record_ms.clear()
-
-
-class _Revocations(ConsumerRebalanceListener):
-    def __init__(self, given_up: Callable[[], Awaitable[None]]) -> None:
-        self._given_up = given_up
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._given_up()
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        pass

@@ -36,7 +36,7 @@ class TrackerSettings(KafkaSettings):
 
     collect_records: Annotated[
         int, Field(gt=0, description="Records the collector takes from Kafka at once.")
-    ] = 4000
+    ] = 8000
     collect_interval_ms: Annotated[
         int, Field(ge=0, description="The collector waits so long for more records before it packs frames.")
     ] = 20
@@ -55,7 +55,7 @@ class TrackerSettings(KafkaSettings):
         int,
         Field(gt=0, description="A partition without steps gets a frame with the watermarks this often."),
     ] = 500
-    frame_steps: Annotated[int, Field(gt=0, description="Steps of one frame at most.")] = 500
+    frame_steps: Annotated[int, Field(gt=0, description="Steps of one frame at most.")] = 1000
     frame_bytes: Annotated[int, Field(gt=0, description="Bytes of one frame at most.")] = 512 * 1024
 
     commit_interval_ms: Annotated[int, Field(gt=0, description="Folded sagas are written this often.")] = 100

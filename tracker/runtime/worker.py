@@ -11,11 +11,9 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from saga.core.errors import DeclarationError, SagaError
 from saga.runtime.kafka import AIOKafkaProducer, until_available
@@ -24,17 +22,11 @@ from tracker.runtime.announcements import Announcements
 from tracker.runtime.collector import Collector
 from tracker.runtime.recovery import RecoveryFailed
 from tracker.runtime.settings import TrackerSettings
+from tracker.runtime.supervision import Delays, together, unless_stopped
 from tracker.runtime.topics import made_topics
 from tracker.runtime.tracker import Tracker
 
 logger = logging.getLogger(__name__)
-
-_RESTART_FIRST_SECONDS = 0.5
-_RESTART_MAX_SECONDS = 10.0
-_HEALTHY_SECONDS = 30.0
-_CANCEL_SECONDS = 1.0
-
-T = TypeVar("T")
 
 
 class StateFolderInUse(SagaError):
@@ -58,8 +50,8 @@ class Worker:
             that can't be recovered.
         """
         with _locked(self._settings.state_dir):
-            await _unless_stopped(stop, until_available(self._settings))
-            delays = _Delays()
+            await unless_stopped(stop, until_available(self._settings))
+            delays = Delays()
             while not stop.is_set():
                 try:
                     await self._run_once(stop)
@@ -69,71 +61,18 @@ class Worker:
                     delay = delays.next()
                     logger.warning("the tracker starts again in %g s, because of %r", delay, error)
                     logger.debug("it ended here", exc_info=True)
-                    await _unless_stopped(stop, asyncio.sleep(delay))
+                    await unless_stopped(stop, asyncio.sleep(delay))
 
     async def _run_once(self, stop: asyncio.Event) -> None:
         settings = self._settings
-        partitions = await _unless_stopped(stop, made_topics(settings))
+        partitions = await unless_stopped(stop, made_topics(settings))
         if partitions is None:
             return
         announcements = Announcements(settings)
         async with _producer(settings) as producer:
             collector = Collector(settings, partitions, producer, announcements, self.uncorrelated)
             tracker = Tracker(settings, partitions, producer)
-            await _together(stop, settings.stop_grace_ms / 1000, announcements, collector, tracker)
-
-
-class _Delays:
-    """How long to wait before the next attempt: ever longer, until one has gone well for a while."""
-
-    def __init__(self) -> None:
-        self._delay = _RESTART_FIRST_SECONDS
-        self._last = time.monotonic()
-
-    def next(self) -> float:
-        now = time.monotonic()
-        if now - self._last > _HEALTHY_SECONDS:
-            self._delay = _RESTART_FIRST_SECONDS
-        self._last = now
-        delay, self._delay = self._delay, min(2 * self._delay, _RESTART_MAX_SECONDS)
-        return delay
-
-
-class _Part(Protocol):
-    async def run(self, stop: asyncio.Event) -> None: ...
-
-
-async def _together(stop: asyncio.Event, grace_seconds: float, *parts: _Part) -> None:
-    """Run the parts until told to stop or one of them fails; then end all, and raise what one raised."""
-    ended = asyncio.Event()
-    tasks = [asyncio.create_task(part.run(ended), name=type(part).__name__) for part in parts]
-    told = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((told, *tasks), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ended.set()
-        told.cancel()
-        _, late = await asyncio.wait(tasks, timeout=grace_seconds)
-        for task in late:
-            logger.warning("the %s did not end within %g s", task.get_name().lower(), grace_seconds)
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.result()
-
-
-async def _unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
-    """The result of this work; None, and the work cancelled, when told to stop before."""
-    told = asyncio.create_task(stop.wait())
-    working = asyncio.create_task(work)
-    await asyncio.wait((told, working), return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    if working.done():
-        return working.result()
-    working.cancel()
-    await asyncio.wait((working,), timeout=_CANCEL_SECONDS)
-    return None
+            await together(stop, settings.stop_grace_ms / 1000, announcements, collector, tracker)
 
 
 @contextlib.asynccontextmanager

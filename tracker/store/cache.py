@@ -51,10 +51,11 @@ class SagaCache:
         """What `take_dirty` gave is on disk."""
         writing, self._writing = self._writing, {}
         for partition, sagas in writing.items():
-            dirty_again = self._dirty.get(partition, {})
-            for saga_id, saga in sagas.items():
-                if saga_id not in dirty_again:
-                    self.put_clean(saga)
+            for saga_id in self._dirty.get(partition, {}):
+                sagas.pop(saga_id, None)  # changed once more
+            self._clean.update(sagas)
+        while len(self._clean) > self._clean_max:
+            self._clean.popitem(last=False)
 
     def clear(self) -> None:
         """Forget everything: the partitions belong to others now, or have to be read anew."""

@@ -1,0 +1,139 @@
+"""The commit of the saga table: state before offsets, and nothing after a failure."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from rocksdict import Options, Rdict
+
+from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics
+from saga.runtime.settings import KafkaSettings
+from tests.facts import event
+from tests.integration.tracker_load import read
+from tracker.store.cache import SagaCache
+from tracker.store.changelog import Changelog
+from tracker.store.commit import Commit, CommitBroken
+from tracker.store.rocks import OFFSET_KEY, RocksRows
+from tracker.store.table import SagaTable
+
+pytestmark = pytest.mark.kafka
+
+FACTS = [event("e-1", "order.placed")]
+
+
+class Group:
+    """What the consumer group would say: it keeps the offsets, or has gone on without us."""
+
+    def __init__(self) -> None:
+        self.ours = True
+        self.committed: dict[int, int] = {}
+
+    async def ensure(self) -> None:
+        if not self.ours:
+            raise ConnectionError("not a member")
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        self.committed.update(offsets)
+
+
+class Store:
+    """The layers of the store on a topic and a database of the test's own."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, database: Rdict) -> None:
+        self.database = database
+        self.group = Group()
+        rows = RocksRows(lambda _: database)
+        self.table = SagaTable(rows, SagaCache(0), 100_000)
+        self.commit = Commit(self.table, Changelog(producer, topic), rows, self.group)
+
+    def fold(self, *sagas: str, offset: int) -> None:
+        self.table.fold(0, dict.fromkeys(sagas, FACTS))
+        self.commit.folded(0, offset)
+
+
+@asynccontextmanager
+async def opened(bootstrap_servers: str, topic: str, folder: Path) -> AsyncIterator[Store]:
+    await ensure_topics(KafkaSettings(bootstrap_servers=bootstrap_servers), [Topic(topic, 1)])
+    database = Rdict(str(folder), Options(raw_mode=True))
+    try:
+        # Batches so small that one commit takes many.
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, max_batch_size=500) as producer:
+            yield Store(producer, topic, database)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"changelog-{uuid4()}"
+
+
+async def test_a_commit_is_on_the_topic_and_on_disk(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    sagas = [f"s-{number}" for number in range(100)]
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.fold(*sagas, offset=41)
+        await store.commit.commit()
+
+        told = {record.key: record.value for record in await read(bootstrap_servers, topic)}
+        assert set(told) == {saga.encode() for saga in sagas}
+        assert {key: store.database[key] for key in told} == told
+        assert store.database[OFFSET_KEY] == b"99"
+        assert store.group.committed == {0: 42}
+
+
+async def test_a_frame_without_news_is_committed_too(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.fold(offset=7)
+        await store.commit.commit()
+
+        assert store.group.committed == {0: 8}
+        assert await read(bootstrap_servers, topic) == []
+
+
+async def test_who_lost_its_partitions_writes_nothing(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.group.ours = False
+        store.fold("s-1", offset=1)
+        with pytest.raises(ConnectionError):
+            await store.commit.commit()
+
+        assert await read(bootstrap_servers, topic) == []
+        assert store.database.get(b"s-1") is None
+        assert store.group.committed == {}
+
+
+async def test_after_a_failed_commit_none_follows(bootstrap_servers: str, topic: str, tmp_path: Path) -> None:
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.group.ours = False
+        store.fold("s-1", offset=1)
+        with pytest.raises(ConnectionError):
+            await store.commit.commit()
+        store.group.ours = True
+        store.fold("s-2", offset=2)
+
+        with pytest.raises(CommitBroken):
+            await store.commit.commit()
+        with pytest.raises(CommitBroken):
+            await store.commit.give_up()
+        assert store.group.committed == {}
+
+
+async def test_partitions_are_given_up_with_everything_written(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.fold("s-1", offset=1)
+        await store.commit.give_up()
+        await store.commit.commit()
+
+        assert store.group.committed == {0: 2}
+        assert len(await read(bootstrap_servers, topic)) == 1
+        assert store.table.dirty_count == 0
