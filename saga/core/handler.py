@@ -3,8 +3,9 @@
 import inspect
 import types
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from saga.core.context import Context
 from saga.core.errors import DeclarationError, UndeclaredEvent
@@ -12,7 +13,7 @@ from saga.core.event import Event, is_declared
 from saga.core.retry import Retry
 
 Returned = Event | Iterable[Event] | None
-HandlerFunction = Callable[..., Awaitable[Returned]]
+HandlerFunction = Callable[..., Coroutine[Any, Any, Returned]]
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Handler:
     retry: Retry
     timeout_ms: int | None
 
-    def checked(self, returned: Returned, context: Context) -> Sequence[Event]:
-        """The events of one run in the order they are published.
+    def checked(self, returned: Returned, published: Sequence[Event] = ()) -> Sequence[Event]:
+        """The events of one run in the order they are published: `Context.published` before those returned.
 
         Raises
         ------
@@ -39,8 +40,8 @@ class Handler:
             One of them is not in the declaration.
         """
         events = _listed(self.name, returned)
-        if context.published:
-            events = [*context.published, *events]
+        if published:
+            events = [*published, *events]
         for event in events:
             if type(event) not in self.publishes:
                 declared = ", ".join(sorted(model.__name__ for model in self.publishes)) or "None"

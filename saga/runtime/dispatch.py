@@ -26,6 +26,7 @@ from saga.core.reading import Addressed, Reader
 from saga.core.receipt import Failure, Receipt
 from saga.core.receipt import Outcome as Verdict
 from saga.core.service import Service
+from saga.runtime.deadline import within
 from saga.runtime.kafka import ConsumerRecord
 from saga.runtime.telemetry import Telemetry
 
@@ -164,19 +165,18 @@ class Dispatch:
         """One run of the handler, and the records of what it returned."""
         delivery = case.delivery
         name = f"{self._service.name}.{handler.name}"
-        context = Context(
-            envelope, delivery.topic, delivery.partition, delivery.offset, name, delivery.attempt
-        )
+        seconds = None if handler.timeout_ms is None else handler.timeout_ms / 1000
         with self._telemetry.process(case.record, envelope, name, delivery.attempt):
-            arguments = (event, context) if handler.wants_context else (event,)
-            if handler.timeout_ms is None:
-                returned = await handler.function(*arguments)
+            if handler.wants_context:
+                context = Context(
+                    envelope, delivery.topic, delivery.partition, delivery.offset, name, delivery.attempt
+                )
+                returned = await within(seconds, handler.function(event, context))
+                events = handler.checked(returned, context.published)
             else:
-                async with asyncio.timeout(handler.timeout_ms / 1000):
-                    returned = await handler.function(*arguments)
+                events = handler.checked(await within(seconds, handler.function(event)))
             return [
-                self._output(produced, envelope, name, index, at_ms)
-                for index, produced in enumerate(handler.checked(returned, context))
+                self._output(produced, envelope, name, index, at_ms) for index, produced in enumerate(events)
             ]
 
     def _output(self, event: Event, cause: Envelope, handler: str, index: int, at_ms: int) -> Output:
