@@ -1,6 +1,7 @@
 """A service at work: waits for Kafka, makes its topics, announces itself, runs session after session."""
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -152,10 +153,24 @@ class Worker:
             )
 
 
+def own_garbage_collector() -> None:
+    """Collect garbage by the rhythm of micro-batches instead of every 700 objects.
+
+    A batch of a thousand records keeps some ten thousand objects alive and leaves no cycles; searching
+    them for some at every step takes a seventh of a service's time.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
 async def run_service(
     service: Service, settings: ServiceSettings | None = None, telemetry: Telemetry | None = None
 ) -> None:
-    """Run a service until SIGTERM or SIGINT. Settings come from the environment unless given."""
+    """Run a service until SIGTERM or SIGINT. Settings come from the environment unless given.
+
+    Takes the process for its own: signal handlers, and a garbage collector that runs less often.
+    """
+    own_garbage_collector()
     worker = Worker(service, settings or ServiceSettings(), telemetry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

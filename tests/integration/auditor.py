@@ -97,7 +97,7 @@ def _enter(ledger: Ledger, record: ConsumerRecord) -> None:
         ledger.receipts.extend((batch["service"], receipt) for receipt in batch["receipts"])
         return
     headers = dict(record.headers)
-    if "ce_type" not in headers:
+    if not headers.get("ce_type") or not headers.get("ce_id"):
         return
     event_type = headers["ce_type"].decode()
     event_id = headers["ce_id"].decode()
