@@ -51,6 +51,10 @@ def _chunks(facts: SagaFacts, steps_max: int) -> Iterator[Chunk]:
     chunk: Chunk = []
     room = steps_max
     for saga, its_facts in facts.items():
+        if len(its_facts) < room:
+            chunk.append((saga, its_facts))
+            room -= len(its_facts)
+            continue
         rest = its_facts
         while rest:
             chunk.append((saga, rest[:room]))

@@ -63,6 +63,7 @@ class Collector:
             enable_auto_commit=False,
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=min(1000, settings.session_timeout_ms // 3),
+            fetch_max_bytes=4 * 1024 * 1024,  # what is read while the last answer is worked on
             metadata_max_age_ms=30_000,  # partitions that were added to a topic are found by then
         )
         self._sources = SourceSubscription(settings, self._consumer, announcements, self._given_up)

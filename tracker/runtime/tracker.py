@@ -31,6 +31,7 @@ _WATCH_SECONDS = 0.1
 _GO_BACK_SECONDS = 1.0
 _PAUSES = 3
 """Pause between two commits, in durations of the last one."""
+_PAUSE_SECONDS_MAX = 0.3
 
 
 class TrackerCrashed(SagaError):
@@ -126,7 +127,7 @@ class Tracker:
             begun = time.monotonic()
             await self._commit_now()
             # Under load commits last longer, and rarer ones write each saga once instead of twice.
-            pause = max(interval, _PAUSES * (time.monotonic() - begun))
+            pause = max(interval, min(_PAUSES * (time.monotonic() - begun), _PAUSE_SECONDS_MAX))
 
     async def _commit_now(self) -> None:
         try:

@@ -20,6 +20,7 @@ from saga.runtime.kafka import AIOKafkaProducer, until_available
 from tracker.core.collect import Uncorrelated
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.collector import Collector
+from tracker.runtime.log import configure_logging
 from tracker.runtime.recovery import RecoveryFailed
 from tracker.runtime.settings import TrackerSettings
 from tracker.runtime.supervision import Delays, together, unless_stopped
@@ -124,9 +125,7 @@ def _calm_garbage_collection() -> None:
 
 def main(settings: TrackerSettings | None = None, level: int = logging.INFO) -> int:
     """Run a worker until SIGTERM or SIGINT, in a process of its own; its exit code."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for name in ("faust", "mode", "aiokafka", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING if level >= logging.INFO else logging.INFO)
+    configure_logging(level)
     _calm_garbage_collection()
     try:
         asyncio.run(_serve(settings or TrackerSettings()))
