@@ -32,17 +32,15 @@ def section(name: str) -> str:
 def settings_table() -> str:
     """A line for every setting, as the README must have it."""
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    seen: set[str] = set()
     for owner in (KafkaSettings, ServiceSettings, TrackerSettings):
         for name, field in owner.model_fields.items():
             variable = f"SAGA_{name.upper()}"
             inherited = owner is not KafkaSettings and name in KafkaSettings.model_fields
-            if inherited or (owner, variable) in seen:
+            if inherited:
                 continue
             default = f"`{field.default}`" if str(field.default) else ""
             where = "`saga track`: " if owner is TrackerSettings else ""
             lines.append(f"| `{variable}` | {default} | {where}{field.description} |")
-            seen.add(variable)
     return "\n".join(lines) + "\n"
 
 
