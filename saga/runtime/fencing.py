@@ -394,10 +394,22 @@ class _OffsetCommitHandler(TxnOffsetCommitHandler):
                 if error in (IllegalGenerationError, UnknownMemberIdError) or (
                     error_code == _FENCED_INSTANCE_ID
                 ):
-                    self._sender._txn_manager.error_transaction(IllegalGenerationError())
+                    _fail_abortably(self._sender._txn_manager, IllegalGenerationError())
                     return None
         backoff: float | None = super().handle_response(_AsVersion0(resp))
         return backoff
+
+
+def _fail_abortably(manager: Any, error: Exception) -> None:
+    """Fail the transaction so that it will really be aborted.
+
+    aiokafka forgets at this point what the transaction holds, takes it for empty, and never tells the
+    broker to abort it: the next transaction of the producer would commit what this one has written.
+    """
+    partitions, group = set(manager._txn_partitions), manager._txn_consumer_group
+    manager.error_transaction(error)
+    manager._txn_partitions.update(partitions)
+    manager._txn_consumer_group = group
 
 
 class _AsVersion0:

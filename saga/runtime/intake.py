@@ -44,6 +44,7 @@ class Intake(ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Called by the consumer; the rebalance goes on when this returns."""
         self._assigned.clear()
+        self._epoch += 1  # what a poll brings from now on is not ours any more
         try:
             await self._revoke()
         finally:

@@ -225,8 +225,10 @@ class Session:
         """Partitions are about to be given up: commit what is done, drop what is not."""
         try:
             await self._settle(self._settings.revoke_grace_ms)
-        except (KafkaError, MembershipLost) as error:
+        except MembershipLost as error:
             logger.warning("%s: dropped at a rebalance, to be read again: %s", self._service.name, error)
+        except KafkaError as error:
+            self._broken(error)  # who knows what became of the transaction: the next session ends it
         finally:
             await self._drop()
             self._lanes = self._new_lanes()
