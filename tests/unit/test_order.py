@@ -26,7 +26,7 @@ def test_a_partition_of_others_gives_nothing() -> None:
     assert order.place(0, 0) is Place.REPEATED
 
 
-def test_frames_that_are_gone_are_skipped() -> None:
+def test_gaps_are_skipped() -> None:
     order = FrameOrder()
     order.begin({0: 5})
     order.skip_to(0, 9)

@@ -15,8 +15,10 @@ class Place(Enum):
 
 
 class FrameOrder:
-    """The offset of the next frame of each partition. Kafka has no gaps in `saga.steps`: it is neither
-    compacted nor written in transactions.
+    """The offset of the next frame of each partition.
+
+    Kafka has no gaps in `saga.steps`, which is neither compacted nor written in transactions; should
+    somebody do either all the same, `skip_to` goes over them.
     """
 
     def __init__(self) -> None:
@@ -40,10 +42,10 @@ class FrameOrder:
         self._next[partition] = offset + 1
         return Place.NEXT
 
-    def expected(self, partition: int) -> int:
-        """The offset of the next frame of a partition that is ours."""
-        return self._next[partition]
+    def expected(self, partition: int) -> int | None:
+        """The offset of the next frame of a partition; None if it is not ours."""
+        return self._next.get(partition)
 
     def skip_to(self, partition: int, offset: int) -> None:
-        """What lies before this offset is gone from Kafka."""
+        """There is no frame between the expected one and this."""
         self._next[partition] = max(offset, self._next[partition])

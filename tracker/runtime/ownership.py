@@ -86,18 +86,16 @@ class GroupOwnership:
             for source in sources
         }
 
-    async def go_back(self, partition: int, offset: int) -> int:
-        """Read the partition again from this offset, or from the first one there is; the one it is."""
+    async def seek(self, partition: int, offset: int) -> None:
+        """Have Faust read the partition again from this offset."""
         source = TopicPartition(self._topic, partition)
-        first = await self._in_consumer_thread(lambda consumer: consumer.beginning_offsets([source]))
-        offset = max(offset, int(first[source]))
 
         async def seek(consumer: Any) -> None:
-            consumer.seek(source, offset)
+            if source in consumer.assignment():
+                consumer.seek(source, offset)
 
         await self._in_consumer_thread(seek)
         self._app.consumer._read_offset[FaustPartition(self._topic, partition)] = offset or None
-        return offset
 
     async def _in_consumer_thread(self, call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
         # Not through Faust's queue of calls: there a fetch of a second may stand before us.

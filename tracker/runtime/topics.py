@@ -1,11 +1,16 @@
-"""The topics that the tracker needs, made when they do not exist."""
+"""The topics that the tracker needs, made when they do not exist, and where they begin."""
+
+import asyncio
 
 from saga.core.errors import DeclarationError
 from saga.core.receipt import RECEIPTS_TOPIC, SERVICES_TOPIC
-from saga.runtime.kafka import Topic, ensure_topics, partition_counts
+from saga.runtime.kafka import AIOKafkaConsumer, Topic, TopicPartition, ensure_topics, partition_counts
+from saga.runtime.settings import KafkaSettings
 from tracker.core.frame import STEPS_TOPIC
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 from tracker.runtime.settings import TrackerSettings
+
+_READ_SECONDS_MAX = 15.0
 
 
 async def made_topics(settings: TrackerSettings) -> int:
@@ -34,3 +39,20 @@ async def made_topics(settings: TrackerSettings) -> int:
             f"{counts[SAGAS_CHANGELOG_TOPIC]}, but they must be as many. Delete the one that is younger"
         )
     return partitions
+
+
+async def first_offset(settings: KafkaSettings, partition: TopicPartition, offset: int) -> int:
+    """The offset of the first record at or behind this offset, which must have been written.
+
+    Raises
+    ------
+    TimeoutError
+        There is none.
+    """
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest"
+    ) as reader:
+        reader.assign([partition])
+        reader.seek(partition, offset)
+        record = await asyncio.wait_for(reader.getone(), _READ_SECONDS_MAX)
+        return int(record.offset)

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import DecodeError
 
 from saga.core.errors import SagaError
-from saga.runtime.kafka import AIOKafkaProducer
+from saga.runtime.kafka import AIOKafkaProducer, TopicPartition
 from tracker.core.frame import FRAME_VERSION, STEPS_TOPIC, decode_frame
 from tracker.core.order import FrameOrder, Place
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
@@ -19,6 +19,7 @@ from tracker.runtime.app import TrackerApp, tracker_app
 from tracker.runtime.ownership import GroupOwnership
 from tracker.runtime.recovery import Progress, watched_recovery
 from tracker.runtime.settings import TrackerSettings
+from tracker.runtime.topics import first_offset
 from tracker.store.cache import SagaCache
 from tracker.store.changelog import Changelog
 from tracker.store.commit import Commit
@@ -93,11 +94,21 @@ class Tracker:
         """Fold a frame. Faust has just made sure that its partition is ours; so nothing is awaited before."""
         if self._stopping:
             return  # no commit follows; whoever owns the partition next reads it
-        place = self._order.place(partition, offset)
-        if place is not Place.NEXT:
-            if place is Place.AHEAD:
-                await self._go_back(partition, offset)
-            return
+        try:
+            match self._order.place(partition, offset):
+                case Place.NEXT:
+                    self._fold(partition, offset, value)
+                    if self.table.dirty_count >= 2 * self._settings.dirty_sagas:
+                        await self._commit.commit()
+                case Place.AHEAD:
+                    await self._go_back(partition)
+                case Place.REPEATED:
+                    pass
+        except Exception as error:
+            self._fail(error)  # Faust would start the agent again, behind this frame
+            raise
+
+    def _fold(self, partition: int, offset: int, value: bytes | None) -> None:
         try:
             frame = decode_frame(value or b"")
             if frame.version != FRAME_VERSION:
@@ -106,16 +117,10 @@ class Tracker:
             self.unreadable[partition] += 1
             logger.warning("%s-%d@%d is no frame and is skipped: %s", STEPS_TOPIC, partition, offset, error)
         else:
-            try:
-                self.table.fold(partition, frame.sagas)
-            except Exception as error:
-                self._fail(error)
-                raise
+            self.table.fold(partition, frame.sagas)
         self._commit.folded(partition, offset)
         if self.table.dirty_count >= self._settings.dirty_sagas:
             self._due.set()
-        if self.table.dirty_count >= 2 * self._settings.dirty_sagas:
-            await self._commit_now()
 
     async def _commit_regularly(self) -> None:
         interval = self._settings.commit_interval_ms / 1000
@@ -125,16 +130,9 @@ class Tracker:
                 await asyncio.wait_for(self._due.wait(), pause)
             self._due.clear()
             begun = time.monotonic()
-            await self._commit_now()
+            await self._commit.commit()
             # Under load commits last longer, and rarer ones write each saga once instead of twice.
             pause = max(interval, min(_PAUSES * (time.monotonic() - begun), _PAUSE_SECONDS_MAX))
-
-    async def _commit_now(self) -> None:
-        try:
-            await self._commit.commit()
-        except Exception as error:
-            self._fail(error)
-            raise
 
     async def _commit_and_end(self, committing: asyncio.Task[None]) -> None:
         """The last commit. None may follow: once the group is left, the partitions are not ours."""
@@ -142,23 +140,27 @@ class Tracker:
         self._due.set()
         await committing
 
-    async def _go_back(self, partition: int, offset: int) -> None:
+    async def _go_back(self, partition: int) -> None:
         """Faust left frames out, as it does when a rebalance overtakes a fetch: have them read again."""
         now = time.monotonic()
         if now - self._went_back_at.get(partition, float("-inf")) < _GO_BACK_SECONDS:
             return  # frames that were under way before the last time
         self._went_back_at[partition] = now
         expected = self._order.expected(partition)
-        begins_at = await self._ownership.go_back(partition, expected)
-        if begins_at > expected:
-            self._order.skip_to(partition, begins_at)
+        if expected is None:
+            return
+        first = await first_offset(self._settings, TopicPartition(STEPS_TOPIC, partition), expected)
+        if self._order.expected(partition) != expected:
+            return  # it changed hands meanwhile
+        if first > expected:
             logger.error(
-                "%s-%d: the frames from %d to %d are gone before they were read. Give the topic a longer "
-                "retention than the tracker may be down",
-                *(STEPS_TOPIC, partition, expected, begins_at - 1),
+                "%s-%d: no frames from %d to %d. Give the topic a longer retention than the tracker may be "
+                "down, no compaction, and no writer but the collector",
+                *(STEPS_TOPIC, partition, expected, first - 1),
             )
-        else:
-            logger.info("%s-%d: back to %d from %d", STEPS_TOPIC, partition, expected, offset)
+            self._order.skip_to(partition, first)
+        logger.info("%s-%d: back to frame %d", STEPS_TOPIC, partition, first)
+        await self._ownership.seek(partition, first)
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         self._order.end()
