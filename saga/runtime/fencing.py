@@ -316,6 +316,7 @@ class FencedProducer(AIOKafkaProducer):
         The awaitable raises `MembershipLost` when the group has a newer generation or has forgotten
         this member. Abort the transaction then.
         """
+        assert offsets, "aiokafka waits for ever for the answer to an empty commit"
         self._sender.member = member
         return _fenced(self._txn_manager.add_offsets_to_txn(dict(offsets), member.group), member.group)
 
@@ -408,6 +409,7 @@ def _fail_abortably(manager: Any, error: Exception) -> None:
     """
     partitions, group = set(manager._txn_partitions), manager._txn_consumer_group
     manager.error_transaction(error)
+    manager._transaction_waiter.exception()  # seen: whoever waits for the offsets is told
     manager._txn_partitions.update(partitions)
     manager._txn_consumer_group = group
 

@@ -98,12 +98,16 @@ class Intake(ConsumerRebalanceListener):
         self._progress[partition].finish(offset)
 
     def offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
-        """What is to be committed for each partition that moved since the last call."""
-        moved = {}
-        for partition, progress in self._progress.items():
-            if progress.moved():
-                moved[partition] = OffsetAndMetadata(*progress.committable())
-        return moved
+        """What is to be committed: each partition that moved since the last call, one at the least.
+
+        A transaction without offsets would not be fenced: so the receipts of a record that is still being
+        tried go with the offset of a partition that has not moved.
+        """
+        moving = [partition for partition, progress in self._progress.items() if progress.moved()]
+        return {
+            partition: OffsetAndMetadata(*self._progress[partition].committable())
+            for partition in moving or list(self._progress)[:1]
+        }
 
     async def _restore(self) -> None:
         """Go to where the group stands, once no open transaction can move that any more."""

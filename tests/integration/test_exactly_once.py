@@ -190,3 +190,17 @@ async def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(
         await asyncio.to_thread(own_kafka.start)
         await asyncio.sleep(3)
         await finish(shop, own_kafka, load, running)
+
+
+async def test_an_event_that_is_tried_again_on_its_own_holds_up_nothing(
+    own_kafka: LocalKafka, publisher: Publisher, tmp_path: Path
+) -> None:
+    """Its first receipt is a transaction without any offset that has moved."""
+    with Shop(own_kafka.bootstrap_servers, tmp_path, instances=1) as shop:
+        for order_id in ("o-1", "o-2", "o-3"):
+            lines = [OrderLine(sku="a-1", quantity=1)]
+            await publisher.publish(OrderPlaced(order_id=order_id, lines=lines, amount=20, card=FLAKY_CARD))
+            ledger = await settled(own_kafka.bootstrap_servers, [order_id])
+            assert order_id in ledger.orders("parcel.dispatched")
+        for process in shop.processes.values():
+            assert await asyncio.to_thread(process.stop) == 0, process.output()[-2000:]
