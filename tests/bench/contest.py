@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 
 ENDLESS = sys.maxsize
+HEAT_SECONDS_MAX = 30
 
 Contestant = Callable[["Heat"], Awaitable[float]]
 """Handles the records of a heat and returns the seconds from the first one polled to the last commit."""
@@ -68,7 +69,8 @@ class Entrant:
 
     async def seconds(self) -> float:
         assert self._process.stdout is not None
-        return float(await self._process.stdout.readline())
+        async with asyncio.timeout(HEAT_SECONDS_MAX):
+            return float(await self._process.stdout.readline())
 
     async def end(self) -> None:
         if self._process.returncode is None:
