@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 import typer
 
 from saga.cli.demo import demo
+from saga.cli.health import health
 from saga.cli.kafka import kafka
 from saga.cli.run import run_command
 
@@ -21,6 +22,7 @@ def application() -> typer.Typer:
         help="Choreography over Kafka, with saga tracking.",
     )
     app.command("demo")(demo)
+    app.command("health")(health)
     app.command("kafka")(kafka)
     app.command("run")(run_command)
     for entry in sorted(entry_points(group=COMMANDS_GROUP)):
