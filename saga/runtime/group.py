@@ -23,7 +23,8 @@ class Group(Struct, frozen=True):
 async def describe_groups(settings: KafkaSettings, names: Iterable[str]) -> list[Group]:
     """What the groups' coordinators say of them. A member counts until its session has timed out."""
     async with admin(settings) as client:
-        answers = await client.describe_consumer_groups(list(names))
+        # One by one: aiokafka can't read an answer about several groups.
+        answers = [answer for name in names for answer in await client.describe_consumer_groups([name])]
     return [
         Group(
             group["group"],

@@ -1,0 +1,1 @@
+"""The example as a whole: Kafka, the four services, a tracker, and orders that keep it busy."""

@@ -1,0 +1,45 @@
+"""The chain of an order in one line: `placed → reserved → charged (2nd attempt) → dispatched`."""
+
+from rich.text import Text
+
+from tracker.cli.console import STATUS_STYLES
+from tracker.cli.duration import human, ordinal
+from tracker.cli.rows import waiting_text
+from tracker.core.chain import Link, chain
+from tracker.core.saga import Saga
+from tracker.core.status import Status
+from tracker.core.subscriptions import Subscriptions
+from tracker.view.row import Row, row_of
+
+_KEY_WIDTH = 9
+
+
+def chain_line(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> Text:
+    """Business key, events in the order of their causes, and how it stands."""
+    row = row_of(saga, subscriptions)
+    line = Text(f"{row.key or saga.id[:_KEY_WIDTH]:<{_KEY_WIDTH}}")
+    line.append(" → ".join(_event(saga, link) for link in chain(saga)))
+    line.append(f"  {_ending(row, now_ms)}", style=STATUS_STYLES[row.status])
+    return line
+
+
+def _event(saga: Saga, link: Link) -> str:
+    seen = link.step.seen
+    if seen is None:
+        return "(not read yet)"
+    name = seen.type.rpartition(".")[2]
+    handlings = saga.steps[link.parent].handlings if link.parent else ()
+    attempt = max((each.standing.number for each in handlings if each.service == seen.source), default=1)
+    return f"{name} ({ordinal(attempt)} attempt)" if attempt > 1 else name
+
+
+def _ending(row: Row, now_ms: int) -> str:
+    after = f"after {human(row.acted_ms - row.began_ms)}"
+    match row.status:
+        case Status.COMPLETED:
+            return after
+        case Status.FAILED:
+            (service, error), *_ = row.dead_letters
+            return f"dead-lettered by {service} ({error.rpartition('.')[2]}) {after}"
+        case Status.OPEN | Status.RETRYING:
+            return f"{row.status}: {waiting_text(row, now_ms)}"
