@@ -49,7 +49,7 @@ async def _run(bootstrap_servers: str, prefix: str, events: int, folder: str) ->
     began = 0.0
     left = events
 
-    @app.agent(topic)
+    @app.agent(topic)  # type: ignore[untyped-decorator]
     async def track(stream: Any) -> None:
         nonlocal began, left
         async for event in stream.events():

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from uuid_utils import uuid7
 
@@ -65,7 +66,7 @@ async def publish(bootstrap_servers: str, prefix: str, orders: int) -> int:
     await ensure_topics(settings, [Topic(topic, PARTITIONS) for topic in topics(prefix)])
     count = 0
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, max_batch_size=256 * 1024) as producer:
-        batches = defaultdict(producer.create_batch)
+        batches: defaultdict[tuple[str, int], Any] = defaultdict(producer.create_batch)
         for context, saga, headers in events(orders):
             count += 1
             place = f"{prefix}.{context}", saga_partition(saga, PARTITIONS)
