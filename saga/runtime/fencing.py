@@ -356,11 +356,26 @@ class _FencedSender(Sender):
     async def _do_txn_offset_commit(
         self, offsets: dict[TopicPartition, OffsetAndMetadata], group_id: str
     ) -> None:
-        if not offsets:
-            return
-        await self._message_accumulator.flush()
-        node = await self._find_coordinator(CoordinationType.GROUP, group_id)
-        await _OffsetCommitHandler(self, offsets, group_id).do(node)
+        if offsets and await self._delivered():
+            node = await self._find_coordinator(CoordinationType.GROUP, group_id)
+            await _OffsetCommitHandler(self, offsets, group_id).do(node)
+
+    async def _delivered(self) -> bool:
+        """Wait until Kafka has the records; false when a partition must join the transaction before that.
+
+        It can join once this request has ended, since there is one at a time: its records would be
+        waited for in vain. The offsets are asked for again then.
+        """
+        manager = self._txn_manager
+        delivery = asyncio.ensure_future(self._message_accumulator.flush())
+        try:
+            while not (delivery.done() or manager.partitions_to_add()):
+                await asyncio.wait(
+                    [delivery, manager.make_task_waiter()], return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            delivery.cancel()
+        return not manager.partitions_to_add()
 
 
 class _AddPartitionsHandler(AddPartitionsToTxnHandler):
