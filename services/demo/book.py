@@ -69,7 +69,7 @@ class Book:
                 self._settle_one(change.value, now_ms)
 
     def summary(self, malformed: int) -> str:
-        """`120 orders: 101 dispatched, 6 declined, … ; 3 malformed records`."""
+        """`120 orders: 101 dispatched, 6 declined, … ; malformed records: 3`."""
         rows = [
             row
             for row in self.live.sagas.rows()
@@ -84,7 +84,7 @@ class Book:
             for row in rows
         )
         parts = [f"{counts[name]:,} {name}" for name in (*_OUTCOMES.values(), "given up", "under way")]
-        return f"{len(rows):,} orders: {', '.join(parts)}; {malformed:,} malformed records"
+        return f"{len(rows):,} orders: {', '.join(parts)}; malformed records: {malformed:,}"
 
     def _take(self, changes: Iterable[Change]) -> None:
         changes = list(changes)

@@ -12,13 +12,15 @@ from tracker.core.subscriptions import Subscriptions
 from tracker.view.row import Row, row_of
 
 _KEY_WIDTH = 9
+_EVENTS_WIDTH = len("placed → reserved → charged (2nd attempt) → dispatched")
 
 
 def chain_line(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> Text:
     """Business key, events in the order of their causes, and how it stands."""
     row = row_of(saga, subscriptions)
     line = Text(f"{row.key or saga.id[:_KEY_WIDTH]:<{_KEY_WIDTH}}")
-    line.append(" → ".join(_event(saga, link) for link in chain(saga)))
+    events = " → ".join(_event(saga, link) for link in chain(saga))
+    line.append(f"{events:<{_EVENTS_WIDTH}}")
     line.append(f"  {_ending(row, now_ms)}", style=STATUS_STYLES[row.status])
     return line
 

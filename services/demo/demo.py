@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -92,8 +93,11 @@ class Demo:
         self._print(f"Their logs are in {self._folder / 'logs'}. Ctrl-C ends it all.")
         book = Book(since_ms=time.time_ns() // 1_000_000)
         generator = Generator(settings, self._rate)
-        show = draw if self._console.is_terminal else tell
-        works = (book.follow(settings), generator.run(), show(self._console, book, self._check))
+        if self._console.is_terminal:
+            show = draw(self._console, book, _head(settings, generator.first), self._check)
+        else:
+            show = tell(self._console, book, self._check)
+        works = (book.follow(settings), generator.run(), show)
         tasks = [asyncio.create_task(work) for work in works]
         try:
             ended, _ = await asyncio.wait(tasks, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
@@ -120,20 +124,26 @@ class Demo:
 
     def _say_what_was(self, book: Book, generator: Generator, settings: KafkaSettings) -> None:
         self._print(book.summary(generator.malformed))
+        show = f"saga show o-{generator.first}"
         if self._kafka is None:
-            address = f"--bootstrap-servers {settings.bootstrap_servers}"
-            self._print(f"Look further: saga show o-{generator.first} {address}")
+            self._print(f"Look further: {show} --bootstrap-servers {settings.bootstrap_servers}")
         elif self._temporary:
-            self._print("Look further: keep it next time, with saga demo --data data/demo")
+            self._print(f"To look further, keep the data: saga demo --data data/demo; while it runs, {show}")
         else:
-            self._print(
-                f"Look further: saga kafka --data {self._folder / 'kafka'}, and in a second terminal "
-                f"saga show o-{generator.first}"
-            )
+            self._print(f"Look further: saga kafka --data {self._folder / 'kafka'}; then {show}")
         self._print("Stopping.")
 
     def _print(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)
+
+
+def _head(settings: KafkaSettings, first: int) -> str:
+    known = settings.bootstrap_servers == f"127.0.0.1:{KNOWN_PORT}"
+    address = "" if known else f" --bootstrap-servers {settings.bootstrap_servers}"
+    saga = Path(sys.executable).with_name("saga")
+    if saga.is_relative_to(Path.cwd()):
+        saga = saga.relative_to(Path.cwd())
+    return f"saga demo · Ctrl-C ends it · look further: {saga} show o-{first}{address}"
 
 
 async def _not_at_work(settings: KafkaSettings) -> list[str]:

@@ -17,18 +17,19 @@ from tracker.cli.watch import picture
 _REFRESH_SECONDS = 0.5
 _NEW_LINES_MAX = 6
 """Lines that come up at a time: more can't be read, and are left out."""
-_HEAD = "saga demo   Ctrl-C ends it all   in a second terminal: saga show o-1001, saga list"
 _OTHER_LINES = 4
+_WATCH_SHARE = 1 / 3
+_WATCH_LINES_MIN = 8
 _LINES_KEPT = 200
 
 
-async def draw(console: Console, book: Book, check: Callable[[], None]) -> NoReturn:
+async def draw(console: Console, book: Book, head: str, check: Callable[[], None]) -> NoReturn:
     """Draw on the whole terminal until cancelled, or until `check` raises."""
     shown: deque[Text] = deque(maxlen=_LINES_KEPT)
     with LiveScreen(console=console, screen=True, auto_refresh=False) as screen:
         while True:
             check()
-            screen.update(_picture(console, book, shown), refresh=True)
+            screen.update(_picture(console, book, head, shown), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
 
 
@@ -42,20 +43,24 @@ async def tell(console: Console, book: Book, check: Callable[[], None]) -> NoRet
         await asyncio.sleep(_REFRESH_SECONDS)
 
 
-def _picture(console: Console, book: Book, shown: deque[Text]) -> RenderableType:
+def _picture(console: Console, book: Book, head: str, shown: deque[Text]) -> RenderableType:
     now_ms = _now_ms()
     book.settle(now_ms)
     new = list(book.lines)
     book.lines.clear()
     shown.extend(_chosen(new))
-    above = picture(book.live, now_ms, console.height // 2)
-    room = console.height - len(console.render_lines(above)) - _OTHER_LINES
+    # Always as high, so that what is below it stays where it is.
+    height = max(_WATCH_LINES_MIN, int(console.height * _WATCH_SHARE))
+    above = picture(book.live, now_ms, height)
+    lines = console.render_lines(above)
+    gap = Text("\n" * max(0, height - len(lines)))
+    room = console.height - max(height, len(lines)) - _OTHER_LINES
     latest = itertools.islice(reversed(shown), max(0, room))
     return Group(
-        _one_line(Text(_HEAD, style="bold")),
+        _one_line(Text(head, style="bold")),
         Text(),
         above,
-        Text(),
+        gap,
         Text("LATEST ORDERS"),
         *map(_one_line, latest),
     )

@@ -1,0 +1,68 @@
+"""The demo's orders and the lines it shows of them."""
+
+from random import Random
+
+import pytest
+from pydantic import ValidationError
+
+from saga.core.envelope import read_envelope
+from saga.core.errors import NotAnEvent
+from schemas.orders import OrderPlaced
+from services.demo.chains import chain_line
+from services.demo.mix import KINDS, malformed, order
+from services.inventory.handlers import LARGEST_QUANTITY
+from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED, SERVICES
+from tracker.core.fold import fold
+from tracker.core.frame import Fact
+from tracker.core.subscriptions import Subscriptions
+
+SOME = 2_000
+
+
+def test_the_kinds_of_orders_are_a_hundred_percent_and_most_go_well() -> None:
+    assert sum(kind.percent for kind in KINDS) == 100
+    assert next(kind for kind in KINDS if kind.name == "good").percent >= 70
+
+
+def test_every_kind_of_order_is_among_some() -> None:
+    dice = Random(1)
+    orders = [order(number, dice) for number in range(SOME)]
+    cards = {placed.card for placed in orders}
+    assert cards == {kind.card for kind in KINDS}
+    assert any(placed.lines[0].quantity > LARGEST_QUANTITY for placed in orders)
+    assert len({placed.order_id for placed in orders}) == SOME
+
+
+def test_no_service_can_handle_a_malformed_record() -> None:
+    dice = Random(1)
+    for _ in range(SOME):
+        record = malformed(dice)
+        with pytest.raises((NotAnEvent, ValidationError)):
+            read_envelope(record.headers, record_time_ms=0)
+            OrderPlaced.model_validate_json(record.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        (
+            PLACED + RESERVED + CHARGED + DISPATCHED,
+            "o-1042   placed → reserved → charged (2nd attempt) → dispatched  after 1.1 s",
+        ),
+        (
+            PLACED + RESERVED + CHARGED + GIVEN_UP,
+            "o-1042   placed → reserved → charged (2nd attempt)  dead-lettered by shipping (NoStreet) after 1.1 s",
+        ),
+        (
+            PLACED + RESERVED,
+            "o-1042   placed → reserved  retrying: payments, 2.0 s (retry 1)",
+        ),
+    ],
+    ids=["dispatched", "given up", "retrying"],
+)
+def test_the_chain_of_an_order_is_one_line(facts: list[Fact], line: str) -> None:
+    shown = chain_line(fold(None, "s1", facts), Subscriptions(SERVICES), NOON_MS + 2_014).plain
+
+    assert [part.strip() for part in shown.split("  ") if part.strip()] == [
+        part.strip() for part in line.split("  ") if part.strip()
+    ]
