@@ -1,15 +1,15 @@
 """The demo's orders and the lines it shows of them."""
 
+import re
 from random import Random
 
 import pytest
-from pydantic import ValidationError
 
 from saga.core.envelope import read_envelope
-from saga.core.errors import NotAnEvent
+from saga.core.errors import MalformedRecord
 from schemas.orders import OrderPlaced
 from services.demo.chains import chain_line
-from services.demo.mix import KINDS, malformed, order
+from services.demo.mix import KINDS, Malformed, malformed, order
 from services.inventory.handlers import LARGEST_QUANTITY
 from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED, SERVICES
 from tracker.core.fold import fold
@@ -37,32 +37,36 @@ def test_no_service_can_handle_a_malformed_record() -> None:
     dice = Random(1)
     for _ in range(SOME):
         record = malformed(dice)
-        with pytest.raises((NotAnEvent, ValidationError)):
-            read_envelope(record.headers, record_time_ms=0)
-            OrderPlaced.model_validate_json(record.value)
+        assert not _is_an_order(record)
+
+
+def _is_an_order(record: Malformed) -> bool:
+    try:
+        read_envelope(record.headers, record_time_ms=0)
+        OrderPlaced.read(record.value)
+    except MalformedRecord:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
-    ("facts", "line"),
+    ("facts", "events", "ending"),
     [
         (
             PLACED + RESERVED + CHARGED + DISPATCHED,
-            "o-1042   placed → reserved → charged (2nd attempt) → dispatched  after 1.1 s",
+            "placed → reserved → charged (2nd attempt) → dispatched",
+            "after 1.1 s",
         ),
         (
             PLACED + RESERVED + CHARGED + GIVEN_UP,
-            "o-1042   placed → reserved → charged (2nd attempt)  dead-lettered by shipping (NoStreet) after 1.1 s",
+            "placed → reserved → charged (2nd attempt)",
+            "dead-lettered by shipping (NoStreet) after 1.1 s",
         ),
-        (
-            PLACED + RESERVED,
-            "o-1042   placed → reserved  retrying: payments, 2.0 s (retry 1)",
-        ),
+        (PLACED + RESERVED, "placed → reserved", "retrying: payments, 2.0 s (retry 1)"),
     ],
     ids=["dispatched", "given up", "retrying"],
 )
-def test_the_chain_of_an_order_is_one_line(facts: list[Fact], line: str) -> None:
-    shown = chain_line(fold(None, "s1", facts), Subscriptions(SERVICES), NOON_MS + 2_014).plain
+def test_the_chain_of_an_order_is_one_line(facts: list[Fact], events: str, ending: str) -> None:
+    line = chain_line(fold(None, "s1", facts), Subscriptions(SERVICES), NOON_MS + 2_014).plain
 
-    assert [part.strip() for part in shown.split("  ") if part.strip()] == [
-        part.strip() for part in line.split("  ") if part.strip()
-    ]
+    assert re.split(r" {2,}", line) == ["o-1042", events, ending]
