@@ -20,7 +20,7 @@ from tests.bench.row import Row
 
 HOPS = 3
 ORDERS = 90
-WARM_UP = 15
+WARM_UP = 10
 PAUSE_SECONDS = 0.1
 """Between our order and the peer's, and again: five a second of each, never at the same time."""
 
