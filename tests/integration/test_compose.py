@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 
 from saga import Publisher, ServiceSettings
 from saga.local import LocalKafka
+from saga.local.port import free_port
 from schemas.orders import OrderLine, OrderPlaced
 from services.orders.handlers import orders
 from tests.integration.auditor import audit
@@ -51,40 +53,80 @@ def test_the_dockerfile_copies_what_exists() -> None:
         assert (ROOT / source).exists(), source
 
 
-def test_kafka_is_configured_as_ours_is_where_it_matters() -> None:
-    environment = SERVICES["kafka"]["environment"]
-    properties = {name.removeprefix("KAFKA_").lower().replace("_", "."): v for name, v in environment.items()}
-    for name in ("offsets.topic", "transaction.state.log"):
-        assert properties[f"{name}.replication.factor"] == "1"
-    assert properties["auto.create.topics.enable"] == "false"
+def test_kafkas_health_check_asks_the_script_of_its_image_at_an_address_it_has() -> None:
+    script, option, address = SERVICES["kafka"]["healthcheck"]["test"][1:]
+    assert script == "/opt/kafka/bin/kafka-broker-api-versions.sh"
+    assert option == "--bootstrap-server"
+    assert f"://{address}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+
+
+@dataclass
+class Running:
+    """What docker-compose.yml starts, as processes: addresses there and here, and the processes of ours."""
+
+    ports: dict[str, str]
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.here(next(iter(OURS.values()))["environment"]["SAGA_BOOTSTRAP_SERVERS"])
+
+    def here(self, text: str) -> str:
+        """Addresses in containers as addresses of this machine."""
+        return _here(text, self.ports)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-2000:]
 
 
 @pytest.fixture
-def processes(kafka: LocalKafka, tmp_path: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes]]]]:
-    """Every service of ours, started with its command and environment against a broker of the test's."""
-    with LocalKafka() as broker:
-        running = {name: _start(service, broker, tmp_path, name) for name, service in OURS.items()}
+def running(kafka: LocalKafka, tmp_path: Path) -> Iterator[Running]:
+    """Everything of the file: Kafka with its properties, ours with their commands and environments."""
+    ports = {port: str(free_port()) for port in ("19092", "9092", "9093")}
+    with LocalKafka(tmp_path / "kafka", port=int(ports["9092"]), properties=_properties(ports)):
+        started = Running(ports, tmp_path, {})
         try:
-            yield broker.bootstrap_servers, running
+            for name, service in OURS.items():
+                started.processes[name] = _start(started, name, service)
+            yield started
         finally:
-            for process in running.values():
+            for process in started.processes.values():
                 if process.poll() is None:
                     process.kill()
                 process.wait()
 
 
-def _environment(service: dict[str, Any], bootstrap_servers: str, state: Path) -> dict[str, str]:
-    given = {**service["environment"], "SAGA_BOOTSTRAP_SERVERS": bootstrap_servers}
+def _properties(ports: dict[str, str]) -> dict[str, str]:
+    """The environment of Kafka's container as the image makes properties of it."""
+    environment = dict(SERVICES["kafka"]["environment"])
+    volume = environment.pop("KAFKA_LOG_DIRS")
+    assert any(place.endswith(f":{volume}") for place in SERVICES["kafka"]["volumes"])
+    return {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): _here(value, ports)
+        for name, value in environment.items()
+    }
+
+
+def _here(text: str, ports: dict[str, str]) -> str:
+    """No names and fixed ports: `INTERNAL://kafka:19092` becomes `INTERNAL://127.0.0.1:23456`."""
+    return re.sub(
+        r"(?:\b(?:kafka|localhost)|(?<=//)):(\d+)", lambda found: f"127.0.0.1:{ports[found[1]]}", text
+    )
+
+
+def _environment(running: Running, name: str) -> dict[str, str]:
+    given = {key: running.here(value) for key, value in OURS[name]["environment"].items()}
     if "SAGA_STATE_DIR" in given:
-        given["SAGA_STATE_DIR"] = str(state)
+        assert any(place.endswith(f":{given['SAGA_STATE_DIR']}") for place in OURS[name]["volumes"])
+        given["SAGA_STATE_DIR"] = str(running.folder / name)
     return {**os.environ, **given, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
-def _start(service: dict[str, Any], broker: LocalKafka, folder: Path, name: str) -> subprocess.Popen[bytes]:
-    environment = _environment(service, broker.bootstrap_servers, folder / name)
-    with (folder / f"{name}.log").open("wb") as log:
+def _start(running: Running, name: str, service: dict[str, Any]) -> subprocess.Popen[bytes]:
+    with (running.folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            _command(service["command"]), env=environment, cwd=ROOT, stdout=log, stderr=log
+            _command(service["command"]), env=_environment(running, name), cwd=ROOT, stdout=log, stderr=log
         )
 
 
@@ -99,10 +141,8 @@ def _seconds(duration: str) -> int:
 
 
 @pytest.mark.kafka
-async def test_an_order_goes_through_is_tracked_and_all_end_in_order(
-    processes: tuple[str, dict[str, subprocess.Popen[bytes]]], tmp_path: Path
-) -> None:
-    servers, running = processes
+async def test_an_order_goes_through_is_tracked_and_all_end_in_order(running: Running) -> None:
+    servers = running.bootstrap_servers
     async with Publisher(orders, ServiceSettings(bootstrap_servers=servers)) as publisher:
         order = OrderPlaced(
             order_id="o-1", lines=[OrderLine(sku="a-1", quantity=1)], amount=20, card="4242-4242-4242-4242"
@@ -113,22 +153,34 @@ async def test_an_order_goes_through_is_tracked_and_all_end_in_order(
             await asyncio.sleep(0.3)
         while "completed" not in await _saga("show", saga_id, servers):
             await asyncio.sleep(0.3)
-        for name, service in OURS.items():
-            check = _command(service["healthcheck"]["test"][1:])
-            environment = _environment(service, servers, tmp_path / name)
-            healthy = await asyncio.to_thread(subprocess.run, check, env=environment, cwd=ROOT, timeout=30)
-            assert healthy.returncode == 0, name
-    for name, process in running.items():
-        assert process.poll() is None, (tmp_path / f"{name}.log").read_text()[-2000:]
+        for name in OURS:
+            while not await _healthy(running, name):
+                await asyncio.sleep(0.3)
+    for name, process in running.processes.items():
+        assert process.poll() is None, running.log(name)
         process.terminate()
-    for name, process in running.items():
+    for name, process in running.processes.items():
         code = await asyncio.to_thread(process.wait, _seconds(OURS[name]["stop_grace_period"]))
-        assert code == 0, (tmp_path / f"{name}.log").read_text()[-2000:]
+        assert code == 0, running.log(name)
+    assert not any([await _healthy(running, name) for name in ("orders", "tracker-1")])
+
+
+async def _healthy(running: Running, name: str) -> bool:
+    check = OURS[name]["healthcheck"]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        _command(check["test"][1:]),
+        env=_environment(running, name),
+        cwd=ROOT,
+        timeout=_seconds(check["timeout"]),
+        check=False,
+    )
+    return done.returncode == 0
 
 
 @pytest.mark.kafka
 def test_a_service_that_does_not_run_is_not_healthy(bootstrap_servers: str) -> None:
-    check = [str(BIN / "saga"), "health", "nobody", "--bootstrap-servers", bootstrap_servers]
+    check = [str(BIN / "saga"), "health", "nobody", "--here", "--bootstrap-servers", bootstrap_servers]
     unhealthy = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
     assert unhealthy.returncode == 1
     assert "the group nobody" in unhealthy.stderr
