@@ -10,7 +10,12 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import saga
+from saga import Service
 from saga.runtime.settings import KafkaSettings, ServiceSettings
+from services.inventory.handlers import inventory
+from services.orders.handlers import orders
+from services.payments.handlers import payments
+from services.shipping.handlers import shipping
 from tests.integration.auditor import audit
 from tests.integration.processes import Process
 from tracker.runtime.settings import TrackerSettings
@@ -86,6 +91,16 @@ def test_every_command_named_exists_and_shows_an_example() -> None:
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("service", [orders, inventory, payments, shipping], ids=lambda service: service.name)
+def test_each_service_says_what_it_handles_and_publishes(service: Service) -> None:
+    text = (ROOT / "services" / service.name / "README.md").read_text()
+    announced = service.announcement()
+    declared = {(publication.handler, publication.type) for publication in announced.publishes}
+    handled = {subscription.handler: subscription.type for subscription in announced.subscribes}
+    rows = re.findall(r"^\| (?:`([\w.]+)`|\(from outside\)) \| `([\w.]+)` \|", text, re.MULTILINE)
+    assert set(rows) == {(handled.get(handler, ""), event) for handler, event in declared}
 
 
 @pytest.mark.kafka
