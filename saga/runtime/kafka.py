@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -105,34 +106,60 @@ async def until_available(settings: KafkaSettings) -> None:
 async def ensure_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
     """Make the topics that do not exist yet; those that do are left as they are.
 
+    Returns when brokers know all of them and who leads their partitions: a consumer group that is
+    formed before would share out the partitions known by then, and leave the others unread for minutes.
+
     Raises
     ------
     KafkaUnavailable
-        The broker refuses to make one (rights, limits); the message names the topic.
+        The broker refuses to make one (rights, limits), or has not made one within
+        `connect_timeout_seconds`; the message names the topic.
     """
+    wanted = {topic.name: topic for topic in topics}
     async with admin(settings) as client:
         existing = set(await client.list_topics())
-        missing = {topic.name: topic for topic in topics if topic.name not in existing}
-        if not missing:
-            return
-        response = await client.create_topics(
-            [
-                NewTopic(
-                    topic.name,
-                    topic.partitions or settings.topic_partitions,
-                    settings.topic_replicas,
-                    topic_configs=dict(topic.config),
-                )
-                for topic in missing.values()
-            ]
-        )
-        for name, code, *_ in response.topic_errors:
-            error = for_code(code)
-            if code != 0 and error is not TopicAlreadyExistsError:
+        missing = [topic for name, topic in wanted.items() if name not in existing]
+        if missing:
+            await _create(client, settings, missing)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + settings.connect_timeout_seconds
+        while unready := _unready(await client.describe_topics(list(wanted))):
+            if loop.time() > deadline:
                 raise KafkaUnavailable(
-                    f"the topic {name} can't be made: {error.__name__}. Make it by hand, or give this "
-                    "user the right to create topics"
+                    f"no broker leads the partitions of {', '.join(unready)}: look after the cluster"
                 )
+            await asyncio.sleep(_BACKOFF_FIRST_SECONDS)
+
+
+async def _create(client: AIOKafkaAdminClient, settings: KafkaSettings, topics: Iterable[Topic]) -> None:
+    response = await client.create_topics(
+        [
+            NewTopic(
+                topic.name,
+                topic.partitions or settings.topic_partitions,
+                settings.topic_replicas,
+                topic_configs=dict(topic.config),
+            )
+            for topic in topics
+        ]
+    )
+    for name, code, *_ in response.topic_errors:
+        error = for_code(code)
+        if code != 0 and error is not TopicAlreadyExistsError:
+            raise KafkaUnavailable(
+                f"the topic {name} can't be made: {error.__name__}. Make it by hand, or give this "
+                "user the right to create topics"
+            )
+
+
+def _unready(described: Iterable[Any]) -> list[str]:
+    """The topics that are not known yet, or of which a partition has no leader."""
+    return [
+        topic["topic"]
+        for topic in described
+        if topic["error_code"] != 0
+        or any(partition["error_code"] != 0 or partition["leader"] < 0 for partition in topic["partitions"])
+    ]
 
 
 async def partition_counts(settings: KafkaSettings, names: Iterable[str]) -> dict[str, int]:

@@ -24,6 +24,7 @@ from saga.runtime.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 500
+_METADATA_MS = 15_000  # new partitions are read after so long at the latest
 _RECEIPTS_MAX = 500
 _RECEIPTS_HEADERS = [("content-type", b"application/json")]
 
@@ -63,6 +64,7 @@ class Session:
             # The poll waits for room, not for handlers that hang: `timeout=` of a handler does that.
             max_poll_interval_ms=24 * 3_600_000,
             max_partition_fetch_bytes=1_048_576,
+            metadata_max_age_ms=_METADATA_MS,
         )
         self._intake = Intake(self._consumer, service.name, self._revoked)
         self._guarantee: Guarantee = (
