@@ -14,11 +14,12 @@ from saga import KafkaSettings, SagaError
 from saga.local import BrokerFailed, LocalKafka
 from saga.local.port import is_free
 from saga.runtime.group import describe_groups
-from saga.runtime.kafka import KafkaError
+from saga.runtime.kafka import KafkaError, partition_counts
 from services.demo.book import Book
 from services.demo.fleet import Fleet
 from services.demo.generator import Generator
 from services.demo.screen import draw, tell
+from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 
 SERVICES = ("orders", "inventory", "payments", "shipping")
 TRACKER_GROUPS = ("saga-collector", "saga-tracker")
@@ -150,9 +151,12 @@ async def _not_at_work(settings: KafkaSettings) -> list[str]:
     names = [*SERVICES, *TRACKER_GROUPS]
     try:
         groups = await describe_groups(settings, names)
+        # The book reads the table as soon as all are at work.
+        tables = await partition_counts(settings, [SAGAS_CHANGELOG_TOPIC])
     except KafkaError:
         return names  # a broker that has just started does not know of groups yet
-    return [group.name for group in groups if group.state != "Stable"]
+    missing = [group.name for group in groups if group.state != "Stable"]
+    return missing if tables else [*missing, SAGAS_CHANGELOG_TOPIC]
 
 
 def _ignore_signals(*_: object) -> None:

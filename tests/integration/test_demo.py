@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from saga.local import LocalKafka
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("kafka"), pytest.mark.timeout(240)]
@@ -138,6 +139,18 @@ def test_nothing_is_left_of_a_demo_that_is_killed() -> None:
         running.process.kill()
         until(lambda: all_gone(below), 2 * END_SECONDS_MAX, what="its processes have gone")
         assert not folder.exists()
+
+
+def test_a_kafka_that_is_there_already_is_used_and_left_running() -> None:
+    with LocalKafka() as kafka:
+        servers = kafka.bootstrap_servers
+        with demo("--rate", "20", "--seconds", "10", "--bootstrap-servers", servers) as running:
+            running.until_shown(GOOD)
+            below = running.descendants()
+            assert running.end() == 0, running.text
+        assert f"Look further: saga show o-1001 --bootstrap-servers {servers}" in running.text
+        assert all_gone(below)
+        assert kafka.pid is not None
 
 
 def test_a_process_that_ends_by_itself_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
