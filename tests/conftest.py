@@ -1,11 +1,17 @@
 """What all tests share: one local Apache Kafka, started by the first test that asks for it."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from saga.local import JarsUnavailable, LocalKafka
+
+# A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs in turn: but
+# Ctrl-C is what several tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
