@@ -1,0 +1,187 @@
+"""A flow: one named kind of saga, as its file describes it. What the parser makes and `advance` follows.
+
+All durations are milliseconds. "" stands for a name that is not given, -1 for a duration that is not.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from saga.core.errors import SagaError
+
+
+class ExpressionFailed(SagaError):
+    """An expression of a flow file has no value for this event. The message says why."""
+
+
+class Expression(Protocol):
+    """A compiled expression of a flow file.
+
+    Its variables: `data`, the payload of the event it is about; `first`, the payload of the event that
+    began the saga; `event`, its `id`, `type`, `source` and `time_ms`; `saga`, its `id` and `key`;
+    `reason`, why the saga is compensated ("" elsewhere).
+    """
+
+    @property
+    def text(self) -> str: ...
+
+    def evaluate(self, variables: Mapping[str, object]) -> object:
+        """Its value, made of JSON's types.
+
+        Raises
+        ------
+        ExpressionFailed
+            A field it names does not exist, or has a type that the operation does not take.
+        """
+
+
+class Emit(Struct, frozen=True):
+    """An event that the tracker publishes. Without `data` it carries the payload it was derived from."""
+
+    type: str
+    data: Mapping[str, Expression] = {}
+
+
+class Undo(Struct, frozen=True):
+    """How an event is undone: a command, and the event that confirms it."""
+
+    command: Emit
+    confirmed: str
+    within_ms: int = 60_000
+    attempts: int = 3
+
+
+class Milestone(Struct, frozen=True):
+    """What a flow says of one event type. Behind a `pivot` nothing is undone by itself."""
+
+    by: str = ""
+    undo: Undo | None = None
+    pivot: bool = False
+
+
+class OnBreach(Struct, frozen=True):
+    """What is done when a deadline passes. A breach is always told on `saga.lifecycle`."""
+
+    alert: bool = True
+    compensate: bool = False
+    emit: Emit | None = None
+
+
+class Between(Struct, frozen=True, tag=True):
+    """From the first `start` to the first of `ends` after it; without `ends` to the end of the saga."""
+
+    name: str
+    within_ms: int
+    start: str
+    ends: tuple[str, ...] = ()
+    warn_ms: int = -1
+    on_breach: OnBreach = OnBreach()
+
+
+class Silence(Struct, frozen=True, tag=True):
+    """Never so long without an event, until the saga ends."""
+
+    name: str
+    within_ms: int
+    warn_ms: int = -1
+    on_breach: OnBreach = OnBreach()
+
+
+class Answer(Struct, frozen=True, tag=True):
+    """`service` has done with each `event` so soon after its time. Each event has a clock of its own."""
+
+    name: str
+    within_ms: int
+    event: str
+    service: str
+    warn_ms: int = -1
+    on_breach: OnBreach = OnBreach()
+
+
+Rule = Between | Silence | Answer
+
+
+class WhenEvent(Struct, frozen=True, tag=True):
+    """Compensate when such an event has come, and the condition holds for it."""
+
+    type: str
+    condition: Expression | None = None
+
+
+class WhenDeadLetter(Struct, frozen=True, tag=True):
+    """Compensate when a service gave an event up; without `services` any of them."""
+
+    services: tuple[str, ...] = ()
+
+
+class WhenBreach(Struct, frozen=True, tag=True):
+    """Compensate when this rule is breached."""
+
+    rule: str
+
+
+Trigger = WhenEvent | WhenDeadLetter | WhenBreach
+
+
+class Compensation(Struct, frozen=True):
+    """When and how sagas of the flow are undone; `then` is published when all of it is confirmed."""
+
+    triggers: tuple[Trigger, ...] = ()
+    order: Literal["reverse", "parallel"] = "reverse"
+    then: Emit | None = None
+
+
+class Flow(Struct, frozen=True):
+    """One version of a flow. `source` is the text of its file."""
+
+    name: str
+    version: int
+    begins: str
+    completed: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+    events: Mapping[str, Milestone] = {}
+    rules: tuple[Rule, ...] = ()
+    compensation: Compensation = Compensation()
+    source: str = ""
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The event types with which a saga of the flow is over."""
+        return (*self.completed, *self.failed)
+
+    def payloads(self) -> frozenset[str]:
+        """The event types whose payload the tracker needs: those it undoes or has a condition on."""
+        needed = {name for name, milestone in self.events.items() if milestone.undo is not None}
+        needed |= {
+            trigger.type
+            for trigger in self.compensation.triggers
+            if isinstance(trigger, WhenEvent) and trigger.condition is not None
+        }
+        if needed or self.compensation.then or any(rule.on_breach.emit for rule in self.rules):
+            needed.add(self.begins)
+        return frozenset(needed)
+
+
+class Flows:
+    """All flows that are known, in all their versions."""
+
+    def __init__(self, flows: tuple[Flow, ...] = ()) -> None:
+        self._by_version = {(flow.name, flow.version): flow for flow in flows}
+        newest: dict[str, Flow] = {}
+        for flow in sorted(self._by_version.values(), key=lambda flow: (flow.version, flow.name)):
+            newest[flow.name] = flow
+        self._beginning = {flow.begins: flow for flow in newest.values()}
+        self.payloads = frozenset(name for flow in self._by_version.values() for name in flow.payloads())
+        """Event types whose payload is needed by a version that may still have open sagas."""
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(self._by_version.values())
+
+    def beginning(self, event_type: str) -> Flow | None:
+        """The newest version of the flow that such an event begins."""
+        return self._beginning.get(event_type)
+
+    def get(self, name: str, version: int) -> Flow | None:
+        """One version of a flow; None when it is not known."""
+        return self._by_version.get((name, version))
