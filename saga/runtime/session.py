@@ -163,7 +163,10 @@ class Session:
 
     def _finished(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        self._news.set()
+        # A record that leaves nothing behind, such as an event on a shared topic that is not for us, is
+        # not worth a transaction of its own: its offset goes with the next one, or at an interval.
+        if outcome.outputs or outcome.receipts or self._in_flight >= self._settings.in_flight_records // 2:
+            self._news.set()
 
     def _reported(self, receipt: Receipt) -> None:
         self._receipts.append(receipt)
@@ -182,6 +185,7 @@ class Session:
         while True:
             await asyncio.sleep(self._settings.offsets_interval_ms / 1000)
             async with self._commit_lock:
+                await self._commit()
                 await self._guarantee.flush()
 
     async def _commit(self) -> None:

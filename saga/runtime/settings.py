@@ -89,7 +89,12 @@ class ServiceSettings(KafkaSettings):
         10_000
     )
     offsets_interval_ms: Annotated[
-        int, Field(gt=0, description="How often an at-least-once service commits its offsets.")
+        int,
+        Field(
+            gt=0,
+            description="How often offsets are committed with which no event or receipt goes: all of an "
+            "at-least-once service, and those of records that are not for it.",
+        ),
     ] = 200
     span_parent: Annotated[
         bool,

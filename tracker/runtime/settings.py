@@ -38,8 +38,8 @@ class TrackerSettings(KafkaSettings):
         int, Field(gt=0, description="Records the collector takes from Kafka at once.")
     ] = 8000
     collect_interval_ms: Annotated[
-        int, Field(ge=0, description="The collector waits so long for more records before it packs frames.")
-    ] = 20
+        int, Field(gt=0, description="Light load: Kafka waits so long for more records before it answers.")
+    ] = 50
     sources_interval_ms: Annotated[
         int, Field(gt=0, description="How often the collector looks for new business topics.")
     ] = 1000
