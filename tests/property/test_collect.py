@@ -8,7 +8,15 @@ from msgspec import json
 
 from saga.core.receipt import Receipt, Receipts
 from tests.unit.test_collect import Written
-from tracker.core.collect import SagaFacts, Uncorrelated, collect_events, collect_receipts
+from tracker.core.collect import (
+    Payloads,
+    SagaFacts,
+    Uncorrelated,
+    collect_commands,
+    collect_events,
+    collect_receipts,
+)
+from tracker.core.command import Command
 from tracker.core.frame import decode_frame
 from tracker.core.pack import FrameLimits, by_partition, pack
 
@@ -38,7 +46,7 @@ LIMITS = FrameLimits(steps=3, bytes=2_000)
 def test_each_record_is_told_or_counted_and_can_be_framed(records: list[Written]) -> None:
     facts: SagaFacts = {}
     uncorrelated: Uncorrelated = Counter()
-    collect_events("orders", 0, records, facts, uncorrelated)
+    collect_events("orders", 0, records, facts, uncorrelated, Payloads(frozenset({"1"})))
 
     assert sum(map(len, facts.values())) + uncorrelated.total() == len(records)
     _framed(facts)
@@ -67,6 +75,26 @@ def test_each_receipt_is_told_or_counted_and_can_be_framed(told: list[Receipt]) 
     collect_receipts("saga.receipts", [Written(value=value)], facts, uncorrelated)
 
     assert sum(map(len, facts.values())) + uncorrelated.total() in (len(told), 1)
+    _framed(facts)
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([*Command.__struct_fields__, "new"]), JSON | st.just("note")).map(
+            json.encode
+        )
+        | st.binary(max_size=50)
+        | st.none()
+        | st.builds(Command, id=st.text(), saga=st.text(), at_ms=st.integers(0, 2**63)).map(json.encode),
+        max_size=5,
+    )
+)
+def test_each_command_is_told_or_counted_and_can_be_framed(values: list[bytes | None]) -> None:
+    facts: SagaFacts = {}
+    uncorrelated: Uncorrelated = Counter()
+    collect_commands("saga.commands", [Written(value=value) for value in values], facts, uncorrelated)
+
+    assert sum(map(len, facts.values())) + uncorrelated.total() == len(values)
     _framed(facts)
 
 

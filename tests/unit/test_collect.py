@@ -3,22 +3,30 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from msgspec import json
+import pytest
+from msgspec import json, structs
 
 from saga.core.envelope import Envelope
 from saga.core.receipt import Failure, Receipt, Receipts
 from tracker.core.collect import (
     KEY_LENGTH_MAX,
+    NO_PAYLOADS,
     NO_SAGA,
+    NOT_A_COMMAND,
     NOT_AN_EVENT,
     NOT_RECEIPTS,
+    PAYLOAD_BYTES_MAX,
+    REASON_LENGTH_MAX,
     TOO_LONG,
+    Payloads,
     SagaFacts,
     Uncorrelated,
+    collect_commands,
     collect_events,
     collect_receipts,
 )
-from tracker.core.frame import EventSeen, ReceiptSeen
+from tracker.core.command import Command
+from tracker.core.frame import CommandSeen, EventSeen, ReceiptSeen
 
 PLACED = Envelope("o-1", "order.placed", "web", "s-1", 1_000)
 RESERVED = Envelope("r-1", "stock.reserved", "inventory", "s-1", 2_000, "o-1", version=2)
@@ -36,10 +44,26 @@ class Written:
     timestamp: int = 5_000
 
 
-def events(*records: Written) -> tuple[SagaFacts, Uncorrelated]:
+def events(*records: Written, payloads: Payloads = NO_PAYLOADS) -> tuple[SagaFacts, Uncorrelated]:
     facts: SagaFacts = {}
     uncorrelated: Uncorrelated = Counter()
-    collect_events("orders", 3, records, facts, uncorrelated)
+    collect_events("orders", 3, records, facts, uncorrelated, payloads)
+    return facts, uncorrelated
+
+
+def payload(event: Envelope, value: bytes | None, payloads: Payloads) -> bytes | None:
+    """What is passed of the payload of this event."""
+    facts, uncorrelated = events(Written([*event.headers()], value), payloads=payloads)
+    assert not uncorrelated
+    [fact] = facts[event.saga]
+    assert isinstance(fact, EventSeen)
+    return fact.data
+
+
+def commands(*records: Written) -> tuple[SagaFacts, Uncorrelated]:
+    facts: SagaFacts = {}
+    uncorrelated: Uncorrelated = Counter()
+    collect_commands("saga.commands", records, facts, uncorrelated)
     return facts, uncorrelated
 
 
@@ -148,3 +172,75 @@ def test_receipts_that_no_saga_can_be_told_are_counted() -> None:
         ("saga.receipts", TOO_LONG): 1,
         ("saga.receipts", NOT_RECEIPTS): 3,
     }
+
+
+def test_payloads_are_passed_of_the_types_that_some_flow_needs() -> None:
+    needed = Payloads(frozenset({"order.placed"}))
+
+    assert payload(PLACED, b'{"value": 1}', needed) == b'{"value": 1}'
+    assert payload(RESERVED, b'{"value": 1}', needed) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(None, id="no value"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"[1]", id="no object"),
+        pytest.param(b'{"a": 1', id="cut"),
+        pytest.param(b'{"a": "\xff"}', id="not UTF-8"),
+        pytest.param(b"[" * 60_000, id="nested without end"),
+        pytest.param(b'{"a": "%b"}' % (b"x" * PAYLOAD_BYTES_MAX), id="too large"),
+    ],
+)
+def test_a_payload_that_is_no_json_object_or_too_large_is_not_passed_but_its_event_is(
+    value: bytes | None,
+) -> None:
+    assert payload(PLACED, value, Payloads(frozenset({"order.placed"}))) is None
+
+
+def test_the_payload_of_a_structured_event_is_its_data() -> None:
+    value = b'{"specversion":"1.0","id":"e-1","type":"t","source":"s","data":{"value":7}}'
+    facts, _ = events(Written([*STRUCTURED], value), payloads=Payloads(frozenset("t")))
+
+    assert facts["e-1"] == [
+        EventSeen("e-1", "t", "s", "orders", 3, 7, 5_000, None, "o-1042", 1, b'{"value":7}')
+    ]
+
+
+CANCEL = Command("c-1", "s-1", "cancel", "ada", "the customer called", 9_000, undo=False)
+
+
+def test_commands_are_told_to_their_sagas() -> None:
+    facts, uncorrelated = commands(
+        Written(value=json.encode(CANCEL)),
+        Written(value=b'{"id":"c-2","saga":"s-2","action":"note","by":"b","reason":"r","at_ms":1,"new":2}'),
+    )
+
+    assert facts == {
+        "s-1": [CommandSeen("c-1", "cancel", "ada", "the customer called", 9_000, "", False)],
+        "s-2": [CommandSeen("c-2", "note", "b", "r", 1, "", True)],
+    }
+    assert not uncorrelated
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, NOT_A_COMMAND),
+        (b"\xff", NOT_A_COMMAND),
+        (b'{"id":"c-1","saga":"s-1","action":"explode","by":"b","reason":"r","at_ms":1}', NOT_A_COMMAND),
+        (b'{"saga":"s-1","action":"note","by":"b","reason":"r","at_ms":1}', NOT_A_COMMAND),
+        (json.encode(structs.replace(CANCEL, id="")), NOT_A_COMMAND),
+        (json.encode(structs.replace(CANCEL, by=" ")), NOT_A_COMMAND),
+        (json.encode(structs.replace(CANCEL, reason="")), NOT_A_COMMAND),
+        (json.encode(structs.replace(CANCEL, saga="")), NO_SAGA),
+        (json.encode(structs.replace(CANCEL, saga="s" * 300)), TOO_LONG),
+        (json.encode(structs.replace(CANCEL, reason="r" * (REASON_LENGTH_MAX + 1))), TOO_LONG),
+    ],
+)
+def test_what_is_no_command_is_counted(value: bytes | None, reason: str) -> None:
+    facts, uncorrelated = commands(Written(value=value))
+
+    assert not facts
+    assert uncorrelated == {("saga.commands", reason): 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.core.frame import Watermark
+from tracker.core.frame import UNREAD_MS, Watermark
 from tracker.core.watermark import Reading, Watermarks, watermark
 
 NOW = 100_000
@@ -54,3 +54,14 @@ def test_a_broker_that_fell_silent_stops_time() -> None:
         watermarks.advance({("orders", 0): reading(1, 1, 1)})
 
     assert watermarks.report() == [Watermark("orders", 0, NOW)]
+
+
+def test_partitions_that_others_read_are_named_without_a_time() -> None:
+    watermarks = Watermarks(delay_ms=0)
+    watermarks.advance({("orders", 0): reading(1, 1, 1), ("orders", 1): reading(1, 2, 2, None)})
+
+    assert watermarks.report([("orders", number) for number in range(3)]) == [
+        Watermark("orders", 0, NOW),
+        Watermark("orders", 1, UNREAD_MS),
+        Watermark("orders", 2, UNREAD_MS),
+    ]

@@ -1,22 +1,25 @@
-"""From records to facts: what the collector reads off business topics and `saga.receipts`.
+"""From records to facts: what the collector reads off business topics, `saga.receipts` and `saga.commands`.
 
 Only headers are read, never an event's data, except of CloudEvents in structured mode, whose
-attributes are in the value. What cannot be told to a saga is counted by topic and reason, and left out.
+attributes are in the value, and of events whose payload some flow needs. What cannot be told to a
+saga is counted by topic and reason, and left out.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import DecodeError, json
 
 from saga.core.envelope import ID_LENGTH_MAX, Envelope, is_structured, read_envelope, read_structured
 from saga.core.errors import NotAnEvent
 from saga.core.receipt import Receipt, Receipts
-from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+from tracker.core.command import Command
+from tracker.core.frame import CommandSeen, EventSeen, Fact, ReceiptSeen
 
 NOT_AN_EVENT = "not-an-event"
 NOT_RECEIPTS = "not-receipts"
+NOT_A_COMMAND = "not-a-command"
 NO_SAGA = "no-saga"
 TOO_LONG = "too-long"
 TOO_LARGE = "too-large"
@@ -27,11 +30,27 @@ NAMES_LENGTH_MAX = 1024
 KEY_LENGTH_MAX = 256
 """A longer record key is cut: it is for people to read, nothing is looked up by it."""
 
+REASON_LENGTH_MAX = 1_000
+"""Characters of the reason of a command; together with who gave it, it is kept in the saga."""
+
+PAYLOAD_BYTES_MAX = 64 * 1024
+"""A larger payload is not passed: it would be kept in the saga until its end."""
+
 SagaFacts = dict[str, list[Fact]]
 """Facts by the id of their saga, in the order in which they were read."""
 
 Uncorrelated = Counter[tuple[str, str]]
 """How many records or receipts no saga was told about, by topic and reason."""
+
+
+class Payloads(NamedTuple):
+    """Whose payloads are passed to the tracker: those of events of these types, up to so many bytes."""
+
+    types: frozenset[str] = frozenset()
+    bytes_max: int = PAYLOAD_BYTES_MAX
+
+
+NO_PAYLOADS = Payloads()
 
 
 class Record(Protocol):
@@ -50,11 +69,18 @@ class Record(Protocol):
 
 
 def collect_events(
-    topic: str, partition: int, records: Iterable[Record], facts: SagaFacts, uncorrelated: Uncorrelated
+    topic: str,
+    partition: int,
+    records: Iterable[Record],
+    facts: SagaFacts,
+    uncorrelated: Uncorrelated,
+    payloads: Payloads = NO_PAYLOADS,
 ) -> None:
     """Add an `EventSeen` to `facts` for each of these records of a partition that is an event."""
     known = facts.get
+    needed, bytes_max = payloads
     for record in records:
+        data = record.value
         try:
             envelope = read_envelope(record.headers, record_time_ms=record.timestamp)
         except NotAnEvent:
@@ -62,7 +88,7 @@ def collect_events(
             if structured is None:
                 uncorrelated[topic, NOT_AN_EVENT] += 1
                 continue
-            envelope = structured
+            envelope, data = structured
         event_type, source, cause, key = envelope.type, envelope.source, envelope.cause, record.key
         if len(event_type) + len(source) > NAMES_LENGTH_MAX or (cause and len(cause) > ID_LENGTH_MAX):
             uncorrelated[topic, TOO_LONG] += 1
@@ -79,6 +105,7 @@ def collect_events(
             cause,
             text,
             envelope.version,
+            _payload(data, bytes_max) if event_type in needed else None,
         )
         others = known(envelope.saga)
         if others is None:
@@ -106,15 +133,46 @@ def collect_receipts(
                 facts.setdefault(receipt.saga, []).append(_receipt_seen(batch, receipt, receipt.event))
 
 
+def collect_commands(
+    topic: str, records: Iterable[Record], facts: SagaFacts, uncorrelated: Uncorrelated
+) -> None:
+    """Add a `CommandSeen` to `facts` for each of these records that is a command of somebody for a saga."""
+    for record in records:
+        try:
+            command = _commands.decode(record.value or b"")
+        except (DecodeError, UnicodeDecodeError):
+            uncorrelated[topic, NOT_A_COMMAND] += 1
+            continue
+        if not (command.id and command.by.strip() and command.reason.strip()):
+            uncorrelated[topic, NOT_A_COMMAND] += 1
+        elif not command.saga:
+            uncorrelated[topic, NO_SAGA] += 1
+        elif _endless(command):
+            uncorrelated[topic, TOO_LONG] += 1
+        else:
+            facts.setdefault(command.saga, []).append(_command_seen(command))
+
+
 _receipts = json.Decoder(Receipts)
+_commands = json.Decoder(Command)
 
 
-def _structured(record: Record) -> Envelope | None:
+def _structured(record: Record) -> tuple[Envelope, bytes] | None:
     if record.value is None or not is_structured(record.headers):
         return None
     try:
-        return read_structured(record.value, record_time_ms=record.timestamp)[0]
+        return read_structured(record.value, record_time_ms=record.timestamp)
     except NotAnEvent:
+        return None
+
+
+def _payload(data: bytes | None, bytes_max: int) -> bytes | None:
+    """The payload if it is a JSON object and not too large. Decoded as a whole: the tracker trusts it."""
+    if data is None or len(data) > bytes_max:
+        return None
+    try:
+        return data if isinstance(json.decode(data), dict) else None
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -138,4 +196,26 @@ def _receipt_seen(batch: Receipts, receipt: Receipt, event: str) -> ReceiptSeen:
         receipt.attempt,
         receipt.failure,
         receipt.retry_at_ms,
+    )
+
+
+def _endless(command: Command) -> bool:
+    return (
+        len(command.id) > ID_LENGTH_MAX
+        or len(command.saga) > ID_LENGTH_MAX
+        or len(command.event) > ID_LENGTH_MAX
+        or len(command.by) > NAMES_LENGTH_MAX
+        or len(command.reason) > REASON_LENGTH_MAX
+    )
+
+
+def _command_seen(command: Command) -> CommandSeen:
+    return CommandSeen(
+        command.id,
+        command.action,
+        command.by,
+        command.reason,
+        command.at_ms,
+        command.event,
+        command.undo,
     )

@@ -23,7 +23,7 @@ Stage = Literal[
     "stuck",
     "cancelled",
 ]
-Cause = Literal["warning", "breach", "stuck", "undeliverable", "past-pivot", "expression"]
+Cause = Literal["warning", "breach", "stuck", "undeliverable", "past-pivot", "expression", "source-gone"]
 
 
 class Publish(Struct, frozen=True, gc=False):
@@ -43,7 +43,7 @@ class Publish(Struct, frozen=True, gc=False):
     at_ms: int
 
 
-class Lifecycle(Struct, frozen=True, gc=False):
+class Lifecycle(Struct, frozen=True, omit_defaults=True, gc=False):
     """The saga has come to a new stage. A CloudEvent `saga.<stage>` on `saga.lifecycle`.
 
     Attributes
@@ -66,8 +66,11 @@ class Lifecycle(Struct, frozen=True, gc=False):
     reason: str = ""
 
 
-class Alert(Struct, frozen=True, gc=False):
-    """Somebody should look at the saga. A CloudEvent `saga.alert.<cause>` on `saga.alerts`."""
+class Alert(Struct, frozen=True, omit_defaults=True, gc=False):
+    """Somebody should look at the saga. A CloudEvent `saga.alert.<cause>` on `saga.alerts`.
+
+    `source-gone` is about no saga: `saga` is "".
+    """
 
     id: str
     saga: str
@@ -82,7 +85,10 @@ class Alert(Struct, frozen=True, gc=False):
 
 
 class Reply(Struct, frozen=True, gc=False):
-    """What became of an operator's command. A CloudEvent `saga.command.<accepted|refused>` on `saga.answers`."""
+    """What became of an operator's command.
+
+    A CloudEvent `saga.command.<accepted|refused>` on `saga.answers`.
+    """
 
     id: str
     command: str

@@ -7,19 +7,25 @@ decodes, folds and encodes each saga once a frame. MessagePack, fields in order,
 import zlib
 from collections.abc import Mapping
 
-from msgspec import Struct, msgpack
+from msgspec import DecodeError, Struct, msgpack
 
 from saga.core.receipt import Failure, Outcome
+from tracker.core.command import Action
 
 STEPS_TOPIC = "saga.steps"
-FRAME_VERSION = 1
+FRAME_VERSION = 2
+"""2 added payloads and commands at the ends of what was there: frames of version 1 are read as well."""
+
+UNREAD_MS = -1
+"""In the place of a watermark: the source partition exists, but the sender does not read it."""
 
 
 class EventSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=0):
     """An event stands on a business topic.
 
     (topic, partition, offset) tells a frame sent twice from an event published twice.
-    `time_ms` is the event's own time, milliseconds since the Unix epoch.
+    `time_ms` is the event's own time, milliseconds since the Unix epoch. `data` is its payload, a
+    JSON object; None where no flow needs it, or it is none, or too large.
     """
 
     id: str
@@ -32,6 +38,7 @@ class EventSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact"
     cause: str | None
     key: str | None
     version: int
+    data: bytes | None = None
 
 
 class ReceiptSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=1):
@@ -49,11 +56,29 @@ class ReceiptSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fac
     retry_at_ms: int | None
 
 
-Fact = EventSeen | ReceiptSeen
+class CommandSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=2):
+    """An operator wants something of the saga; the fields are those of `tracker.core.command.Command`.
+
+    It is no fact about the business: no saga begins with it.
+    """
+
+    id: str
+    action: Action
+    by: str
+    reason: str
+    at_ms: int
+    event: str
+    undo: bool
+
+
+Fact = EventSeen | ReceiptSeen | CommandSeen
 
 
 class Watermark(Struct, frozen=True, array_like=True, gc=False):
-    """Everything on this source partition up to `at_ms` has been read (DESIGN, section 5)."""
+    """Everything on this source partition up to `at_ms` has been read (DESIGN, section 5).
+
+    `UNREAD_MS`: by somebody else, or by nobody as yet. So time waits for whoever does read it.
+    """
 
     topic: str
     partition: int
@@ -83,9 +108,12 @@ def decode_frame(value: bytes) -> Frame:
     Raises
     ------
     msgspec.DecodeError
-        The bytes are no frame of this version.
+        The bytes are no frame, or one of a version that this tracker does not know.
     """
-    return _decoder.decode(value)
+    frame = _decoder.decode(value)
+    if not 1 <= frame.version <= FRAME_VERSION:
+        raise DecodeError(f"a frame of version {frame.version}, but this tracker reads up to {FRAME_VERSION}")
+    return frame
 
 
 def saga_partition(saga: str, partitions: int) -> int:

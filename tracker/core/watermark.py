@@ -6,10 +6,10 @@ has fallen silent says nothing about what it missed. An open transaction holds t
 the awaited event may lie in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tracker.core.frame import Watermark
+from tracker.core.frame import UNREAD_MS, Watermark
 
 Source = tuple[str, int]
 """Topic and partition."""
@@ -69,6 +69,13 @@ class Watermarks:
         """Give up all partitions: whoever reads them next reports them."""
         self._known = {}
 
-    def report(self) -> list[Watermark]:
-        """For a frame that follows all facts read so far."""
-        return [Watermark(topic, partition, at_ms) for (topic, partition), at_ms in self._known.items()]
+    def report(self, existing: Iterable[Source] = ()) -> list[Watermark]:
+        """For a frame that follows all facts read so far.
+
+        Of the `existing` source partitions those are named too that this collector knows nothing of:
+        nobody may take the others' word for the time of all.
+        """
+        known = self._known
+        told = [Watermark(topic, partition, at_ms) for (topic, partition), at_ms in known.items()]
+        told += [Watermark(*source, UNREAD_MS) for source in existing if source not in known]
+        return told

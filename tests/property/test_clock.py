@@ -1,0 +1,102 @@
+"""Time never goes back, never runs ahead of a source that counts, and no restart makes it run ahead."""
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.core.clock import PartitionClock
+from tracker.core.frame import UNREAD_MS, Watermark
+
+GONE_MS = 2_500
+
+SOURCES = st.sampled_from([("a", 0), ("a", 1), ("b", 0)])
+MARKS = st.builds(
+    lambda source, at_ms: Watermark(source[0], source[1], at_ms),
+    SOURCES,
+    st.just(UNREAD_MS) | st.integers(0, 50),
+)
+FRAMES = st.lists(st.tuples(st.lists(MARKS, max_size=4), st.integers(0, 5_000)), max_size=40).map(
+    # Gaps into timestamps: Kafka's records are stamped by collectors whose clocks go on, by and large.
+    lambda frames: [
+        (marks, sum(gap for _, gap in frames[: number + 1])) for number, (marks, _) in enumerate(frames)
+    ]
+)
+
+
+@given(FRAMES, st.randoms(use_true_random=False))
+def test_any_order_and_duplication_of_frames_gives_a_time_that_never_goes_back(
+    frames: list[tuple[list[Watermark], int]], chance: Random
+) -> None:
+    shuffled = frames * 2
+    chance.shuffle(shuffled)
+    clock = PartitionClock(GONE_MS)
+    before = -1
+    for marks, frame_ms in shuffled:
+        clock.observe(marks, frame_ms)
+        now_ms = -1 if clock.now_ms is None else clock.now_ms
+        assert now_ms >= before
+        before = now_ms
+
+
+@given(FRAMES)
+def test_time_only_moves_to_what_every_source_that_counts_has_been_read_to(
+    frames: list[tuple[list[Watermark], int]],
+) -> None:
+    clock = PartitionClock(GONE_MS)
+    known: dict[tuple[str, int], int] = {}
+    for marks, frame_ms in frames:
+        before = clock.now_ms
+        clock.observe(marks, frame_ms)
+        for mark in marks:
+            source = mark.topic, mark.partition
+            known[source] = max(mark.at_ms, known.get(source, UNREAD_MS))
+        if clock.now_ms != before:
+            counting = [at_ms for source, at_ms in known.items() if source not in clock.gone]
+            assert clock.now_ms == min(counting)
+
+
+@given(FRAMES)
+def test_without_gone_sources_frames_in_any_batches_give_the_same_time(
+    frames: list[tuple[list[Watermark], int]],
+) -> None:
+    all_at_once = PartitionClock(10**9)
+    all_at_once.observe([mark for marks, _ in frames for mark in marks], 0)
+    one_by_one = PartitionClock(10**9)
+    for marks, frame_ms in frames:
+        one_by_one.observe(marks, frame_ms)
+    if all_at_once.now_ms is not None:
+        # One by one time may have moved on before a source appeared; never less far than all at once.
+        assert one_by_one.now_ms is not None
+        assert one_by_one.now_ms >= all_at_once.now_ms
+
+
+@given(FRAMES, st.data())
+def test_a_replay_from_an_older_clock_is_never_ahead_of_the_original(
+    frames: list[tuple[list[Watermark], int]], data: st.DataObject
+) -> None:
+    """The clock was kept at some frame, and at every later one where others count than before."""
+    original = PartitionClock(GONE_MS)
+    kept: bytes | None = None
+    crash = data.draw(st.integers(0, len(frames)))
+    keeps = data.draw(st.sets(st.integers(0, len(frames))))
+    for number, (marks, frame_ms) in enumerate(frames[:crash]):
+        if original.observe(marks, frame_ms).changed or number in keeps:
+            kept = original.encode()
+    replayed = PartitionClock(GONE_MS, kept)
+    for marks, frame_ms in frames[crash:]:
+        original.observe(marks, frame_ms)
+        replayed.observe(marks, frame_ms)
+        if replayed.now_ms is not None:
+            assert original.now_ms is not None
+            assert replayed.now_ms <= original.now_ms
+
+
+@given(FRAMES)
+def test_a_clock_is_restored_as_it_was(frames: list[tuple[list[Watermark], int]]) -> None:
+    clock = PartitionClock(GONE_MS)
+    for marks, frame_ms in frames:
+        clock.observe(marks, frame_ms)
+    again = PartitionClock(GONE_MS, clock.encode())
+
+    assert (again.now_ms, again.gone, again.encode()) == (clock.now_ms, clock.gone, clock.encode())
