@@ -102,20 +102,20 @@ class Answer(Struct, frozen=True, tag=True):
 Rule = Between | Silence | Answer
 
 
-class WhenEvent(Struct, frozen=True, tag=True):
+class WhenEvent(Struct, frozen=True, tag_field="when", tag=True):
     """Compensate when such an event has come, and the condition holds for it."""
 
     type: str
     condition: Expression | None = None
 
 
-class WhenDeadLetter(Struct, frozen=True, tag=True):
+class WhenDeadLetter(Struct, frozen=True, tag_field="when", tag=True):
     """Compensate when a service gave an event up; without `services` any of them."""
 
     services: tuple[str, ...] = ()
 
 
-class WhenBreach(Struct, frozen=True, tag=True):
+class WhenBreach(Struct, frozen=True, tag_field="when", tag=True):
     """Compensate when this rule is breached."""
 
     rule: str
@@ -143,12 +143,18 @@ class Flow(Struct, frozen=True):
     events: Mapping[str, Milestone] = {}
     rules: tuple[Rule, ...] = ()
     compensation: Compensation = Compensation()
+    description: str = ""
     source: str = ""
 
     @property
     def ends(self) -> tuple[str, ...]:
         """The event types with which a saga of the flow is over."""
         return (*self.completed, *self.failed)
+
+    @property
+    def times_answers(self) -> bool:
+        """Whether a rule is about how soon a service answers, so that receipts move its clocks."""
+        return any(isinstance(rule, Answer) for rule in self.rules)
 
     def payloads(self) -> frozenset[str]:
         """The event types whose payload the tracker needs: those it undoes or has a condition on."""

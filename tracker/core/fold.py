@@ -10,7 +10,7 @@ dropped by every other order as well.
 from collections.abc import Sequence
 
 from saga.core.receipt import Outcome
-from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import EventSeen, ReceiptSeen
 from tracker.core.saga import (
     ATTEMPTS_MAX,
     COPIES_MAX,
@@ -33,10 +33,11 @@ _CODES: dict[Outcome, int] = {outcome: code for code, outcome in enumerate(OUTCO
 _SETTLED = _CODES["ignored"]
 
 
-def fold(saga: Saga | None, saga_id: str, facts: Sequence[Fact]) -> Saga:
+def fold(saga: Saga | None, saga_id: str, facts: Sequence[EventSeen | ReceiptSeen]) -> Saga:
     """The saga after these facts; `saga` itself, which may be None for a new one, stays as it is.
 
-    Returns `saga` where the facts tell nothing new, so that `is` says whether to write it.
+    Returns `saga` where the facts tell nothing new, so that `is` says whether to write it. What has
+    been decided for the saga, its course, is kept as it was.
     """
     before = {} if saga is None else saga.steps
     steps = before.copy()
@@ -59,7 +60,9 @@ def fold(saga: Saga | None, saga_id: str, facts: Sequence[Fact]) -> Saga:
         steps = _ordered(steps, saga_id)
         if saga is not None and steps == before:
             return saga  # all that was new lies beyond the limit
-    return Saga(SAGA_VERSION, saga_id, steps)
+    if saga is None:
+        return Saga(SAGA_VERSION, saga_id, -1, steps)
+    return Saga(SAGA_VERSION, saga_id, saga.due_ms, steps, saga.course)
 
 
 def _with_event(step: Step | None, fact: EventSeen, saga_id: str) -> Step:
@@ -74,18 +77,22 @@ def _with_event(step: Step | None, fact: EventSeen, saga_id: str) -> Step:
         "" if fact.key is None or fact.key == saga_id else fact.key,
         fact.version,
     )
+    data = fact.data or b""
     if step is None:
-        return Step(seen)
+        return Step(seen, (), (), data)
     known = step.seen
     if known is None:
-        return Step(seen, (), step.handlings)
-    if known == seen:
+        return Step(seen, (), step.handlings, data)
+    if data and step.data and data != step.data:
+        data = min(data, step.data)  # somebody gave two events one id: any of them, but always the same
+    data = data or step.data
+    if known == seen and data == step.data:
         return step
     copies = {seen.position, *(step.copies or (known.position,))}
     kept = tuple(sorted(copies)[:COPIES_MAX]) if len(copies) > 1 else ()
-    if known < seen and kept == step.copies:
+    if known < seen and kept == step.copies and data == step.data:
         return step
-    return Step(min(known, seen), kept, step.handlings)
+    return Step(min(known, seen), kept, step.handlings, data)
 
 
 def _with_receipt(step: Step | None, fact: ReceiptSeen) -> Step:
@@ -99,12 +106,13 @@ def _with_receipt(step: Step | None, fact: ReceiptSeen) -> Step:
             if attempts == handling.attempts:
                 return step
             changed = Handling(fact.service, fact.handler, attempts)
-            return Step(step.seen, step.copies, (*handlings[:index], changed, *handlings[index + 1 :]))
+            kept = (*handlings[:index], changed, *handlings[index + 1 :])
+            return Step(step.seen, step.copies, kept, step.data)
     added = Handling(fact.service, fact.handler, (attempt,))
     if not handlings:
-        return Step(step.seen, step.copies, (added,))
+        return Step(step.seen, step.copies, (added,), step.data)
     kept = tuple(sorted((*handlings, added), key=_name)[:HANDLINGS_MAX])
-    return step if kept == handlings else Step(step.seen, step.copies, kept)
+    return step if kept == handlings else Step(step.seen, step.copies, kept, step.data)
 
 
 def _attempt(fact: ReceiptSeen) -> Attempt:

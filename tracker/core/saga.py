@@ -1,19 +1,21 @@
 """A saga as the tracker keeps it: events, and what became of each. MessagePack, fields in order.
 
-Everything in a saga is canonical: the same facts, in whatever order and however often they came,
-make the same saga and the same bytes (`tracker.core.fold`). No value is ever changed in place.
+Its steps are canonical: the same facts, in whatever order and however often they came, make the same
+steps and the same bytes (`tracker.core.fold`). Its course is what the tracker has decided on the way
+(`tracker.core.advance`). No value is ever changed in place.
 Texts that may be absent are "" here and not None, so that all of them can be compared.
 """
 
 from msgspec import DecodeError, Struct, msgpack
 
 from saga.core.receipt import Outcome
+from tracker.core.course import Course
 from tracker.core.errors import UnreadableSaga
 
 SAGAS_CHANGELOG_TOPIC = "saga-tracker-sagas-changelog"
 """Compacted; key: the id of the saga, value: `encode_saga`, or null once the saga is removed."""
 
-SAGA_VERSION = 1
+SAGA_VERSION = 2
 
 STEPS_MAX = 4_000
 """Steps of one saga. So many, at some 180 bytes with a receipt each, fit into a Kafka record of 1 MB."""
@@ -109,19 +111,28 @@ class Step(Struct, frozen=True, array_like=True, gc=False):
     copies : where it lies when it was published more than once, sorted, at most `COPIES_MAX`;
         empty when it was published once.
     handlings : sorted by service and handler, at most `HANDLINGS_MAX`.
+    data : the payload, JSON; b"" where no flow needs it, or it is not known.
     """
 
     seen: Seen | None
     copies: tuple[Position, ...] = ()
     handlings: tuple[Handling, ...] = ()
+    data: bytes = b""
 
 
 class Saga(Struct, frozen=True, array_like=True, gc=False):
-    """One business transaction. `steps` are by event id, in the order of the ids."""
+    """One business transaction. `steps` are by event id, in the order of the ids.
+
+    `due_ms` is the next moment at which time alone changes the saga, -1 if there is none; it stands
+    first so that an index of deadlines can be read without the rest. `course` is None as long as
+    nothing was decided: no known flow begins with its first event, and no operator did anything.
+    """
 
     version: int
     id: str
+    due_ms: int
     steps: dict[str, Step]
+    course: Course | None = None
 
     @property
     def truncated(self) -> bool:

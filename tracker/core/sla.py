@@ -1,0 +1,149 @@
+"""Deadlines: which clocks run for a saga, and what has to be told when time moves on.
+
+Nothing is stored of a clock but what was told of it: it follows from the events and the flow. Time is
+the watermark of `tracker.core.clock`: whatever was to come until then has come. So an event that is in
+time is never too late because we read it late, and a clock that is over before its deadline is silent
+whenever we hear of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from tracker.core.course import Course, Told
+from tracker.core.flow import Answer, Between, Flow, Rule, Silence
+from tracker.core.status import standings
+from tracker.core.timeline import Timeline
+
+NEVER = -1
+
+
+class Clock(NamedTuple):
+    """A deadline of a saga.
+
+    Attributes
+    ----------
+    event : id of the event that started it, for rules with a clock for each event; else "".
+    warn_at_ms : when to warn; -1 for never.
+    met_ms : when came what is awaited; -1 as long as it has not.
+    """
+
+    rule: Rule
+    event: str
+    start_ms: int
+    due_ms: int
+    warn_at_ms: int
+    met_ms: int
+
+
+def clocks(flow: Flow, timeline: Timeline) -> Iterator[Clock]:
+    """All clocks of a saga that have started, whether they still run or not."""
+    for rule in flow.rules:
+        match rule:
+            case Between():
+                yield from _between(rule, flow, timeline)
+            case Silence():
+                yield from _silence(rule, timeline)
+            case Answer():
+                yield from _answers(rule, timeline)
+
+
+def stopped_ms(course: Course) -> int:
+    """When the clocks of a saga stopped: at its end, or where its compensation began; -1 if they run."""
+    if course.compensation is not None:
+        began = course.compensation.at_ms
+        return began if course.ended_ms == NEVER else min(began, course.ended_ms)
+    return course.ended_ms
+
+
+class Judgement(NamedTuple):
+    """What time has brought: what is told of the clocks by now, what of it is new, what is due next."""
+
+    told: tuple[Told, ...]
+    news: list[Told]
+    next_ms: int
+
+
+def judge(running: Sequence[Clock], course: Course, now_ms: int | None) -> Judgement:
+    """Judge the clocks at `now_ms`, or not yet where it is None."""
+    over_ms = stopped_ms(course)
+    known = {(told.rule, told.event): told for told in course.told}
+    told = dict(known)
+    next_ms = NEVER
+    for clock in running:
+        key = clock.rule.name, clock.event
+        before = known.get(key)
+        if before is not None and before.breached:
+            told[key] = _with_arrival(before, clock)
+            continue
+        ended_ms = clock.met_ms if clock.met_ms != NEVER else over_ms
+        if ended_ms != NEVER and ended_ms <= clock.due_ms:
+            continue
+        if now_ms is not None and now_ms >= clock.due_ms:
+            late_ms = clock.met_ms - clock.due_ms if clock.met_ms != NEVER else NEVER
+            told[key] = Told(*key, True, clock.due_ms, late_ms)
+            continue
+        warns = clock.warn_at_ms != NEVER and before is None and ended_ms == NEVER
+        if warns and now_ms is not None and now_ms >= clock.warn_at_ms:
+            told[key] = Told(*key, False, clock.due_ms)
+            warns = False
+        due_ms = clock.warn_at_ms if warns else clock.due_ms
+        next_ms = due_ms if next_ms == NEVER else min(next_ms, due_ms)
+    if told == known:
+        return Judgement(course.told, [], next_ms)
+    news = [
+        now
+        for key, now in told.items()
+        if (before := known.get(key)) is None or before.breached != now.breached
+    ]
+    return Judgement(tuple(sorted(told.values())), news, next_ms)
+
+
+def _with_arrival(told: Told, clock: Clock) -> Told:
+    """A breach that was told before what was awaited came: note by how much it was late."""
+    if told.late_ms != NEVER:
+        return told
+    came_ms = clock.met_ms
+    if isinstance(clock.rule, Silence) and clock.start_ms > told.due_ms:
+        came_ms = clock.start_ms
+    if came_ms == NEVER:
+        return told
+    return Told(told.rule, told.event, True, told.due_ms, max(0, came_ms - told.due_ms))
+
+
+def _clock(rule: Rule, event: str, start_ms: int, met_ms: int) -> Clock:
+    warn_at_ms = NEVER if rule.warn_ms == NEVER else start_ms + rule.warn_ms
+    return Clock(rule, event, start_ms, start_ms + rule.within_ms, warn_at_ms, met_ms)
+
+
+def _between(rule: Between, flow: Flow, timeline: Timeline) -> Iterator[Clock]:
+    started = timeline.of(rule.start)
+    if not started:
+        return
+    start_ms, start = started[0]
+    for time_ms, event in timeline.of(*(rule.ends or flow.ends)):
+        # Clocks of two machines may disagree: an effect counts even if it claims to precede its cause.
+        if time_ms >= start_ms or start in timeline.causes(event):
+            yield _clock(rule, "", start_ms, time_ms)
+            return
+    yield _clock(rule, "", start_ms, NEVER)
+
+
+def _silence(rule: Silence, timeline: Timeline) -> Iterator[Clock]:
+    times = timeline.times()
+    if not times:
+        return
+    for before_ms, after_ms in pairwise(times):
+        if after_ms - before_ms > rule.within_ms:
+            yield _clock(rule, "", before_ms, after_ms)
+            return
+    yield _clock(rule, "", times[-1], NEVER)
+
+
+def _answers(rule: Answer, timeline: Timeline) -> Iterator[Clock]:
+    for time_ms, event in timeline.of(rule.event):
+        handling = standings(timeline.step(event)).get(rule.service)
+        met_ms = NEVER
+        if handling is not None and handling.standing.outcome != "retrying":
+            met_ms = handling.standing.at_ms + handling.standing.duration_us // 1000
+        yield _clock(rule, event, time_ms, met_ms)

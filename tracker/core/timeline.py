@@ -1,0 +1,50 @@
+"""The events of a saga by type and time, for rules that ask when something came."""
+
+from collections.abc import Iterator
+
+from tracker.core.saga import Saga, Seen, Step
+
+
+class Timeline:
+    """What is asked again and again of one state of a saga, found once."""
+
+    def __init__(self, saga: Saga) -> None:
+        self.steps = saga.steps
+        self.root: str | None = None
+        """Id of the event that began the saga; None until it has been read."""
+        first: Seen | None = None
+        by_type: dict[str, list[tuple[int, str]]] = {}
+        for event, step in saga.steps.items():
+            seen = step.seen
+            if seen is not None:
+                by_type.setdefault(seen.type, []).append((seen.time_ms, event))
+                if not seen.cause and (first is None or seen < first):
+                    first, self.root = seen, event
+        for events in by_type.values():
+            if len(events) > 1:
+                events.sort()
+        self._by_type = by_type
+
+    def of(self, *types: str) -> list[tuple[int, str]]:
+        """Time and id of the events of these types, oldest first."""
+        if len(types) == 1:
+            return self._by_type.get(types[0], [])
+        return sorted(event for name in types for event in self._by_type.get(name, ()))
+
+    def times(self) -> list[int]:
+        """The times of all events, oldest first."""
+        return sorted(time_ms for events in self._by_type.values() for time_ms, _ in events)
+
+    def step(self, event: str) -> Step:
+        return self.steps[event]
+
+    def causes(self, event: str) -> Iterator[str]:
+        """The causes of an event that are among the steps: its own, that one's, and so on."""
+        passed = {event}
+        step = self.steps.get(event)
+        while step is not None and step.seen is not None and step.seen.cause not in passed:
+            cause = step.seen.cause
+            step = self.steps.get(cause)
+            if step is not None:
+                passed.add(cause)
+                yield cause
