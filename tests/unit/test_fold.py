@@ -130,10 +130,10 @@ def test_the_largest_ordinary_saga_fits_into_a_kafka_record() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\xa1\xff\x80", b'{"id": "json"}', b"\x01"])
 def test_foreign_bytes_are_refused(value: bytes) -> None:
-    with pytest.raises(UnreadableSaga, match="no saga of format version 1"):
+    with pytest.raises(UnreadableSaga, match="no saga of format version 2"):
         decode_saga(value)
 
 
 def test_a_saga_of_another_format_is_refused_with_the_way_out() -> None:
-    with pytest.raises(UnreadableSaga, match="format version 2, but this tracker reads 1"):
-        decode_saga(encode_saga(Saga(2, "s", {})))
+    with pytest.raises(UnreadableSaga, match="format version 3, but this tracker reads 2"):
+        decode_saga(encode_saga(Saga(3, "s", -1, {})))
