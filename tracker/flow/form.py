@@ -1,0 +1,314 @@
+"""What a flow file may contain: each field, what its value is, and what it means.
+
+One description for three readers: the parser, the JSON Schema for editors and the test that the
+documentation names every field.
+"""
+
+from dataclasses import dataclass
+
+from tracker.flow.expression import EVENT_VARIABLES, SAGA_VARIABLES, UNDO_VARIABLES
+
+ITEMS_MAX = 100
+EVENTS_MAX = 200
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name. `what` says of what, `rule` how it is written."""
+
+    what: str
+    pattern: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text."""
+
+    length_max: int
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Truth:
+    """`true` or `false`."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these words."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A duration; as a rule the only one, `percent` also allows a part of another."""
+
+    most_ms: int = 366 * _DAY_MS
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Cel:
+    """An expression that may use these variables."""
+
+    variables: tuple[str, ...]
+    condition: bool = False
+
+
+@dataclass(frozen=True)
+class Some:
+    """One value or a list of them; `least` 0 allows an empty list."""
+
+    item: "Kind"
+    least: int = 1
+
+
+@dataclass(frozen=True)
+class Each:
+    """A list."""
+
+    item: "Kind"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Names of the user's own with their values."""
+
+    key: Word
+    value: "Kind"
+    most: int
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a form. `default` is as it would be written, "" if there is none."""
+
+    name: str
+    kind: "Kind"
+    meaning: str
+    required: bool = False
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A mapping with these fields and no others."""
+
+    title: str
+    fields: tuple[Field, ...]
+
+    def field(self, name: str) -> Field | None:
+        return next((field for field in self.fields if field.name == name), None)
+
+
+@dataclass(frozen=True)
+class Short:
+    """A form, or a single value where nothing else is to be said."""
+
+    single: "Kind"
+    form: Form
+
+
+@dataclass(frozen=True)
+class Variants:
+    """One of several forms: the first of which a marking field is there, else the last."""
+
+    marked: tuple[tuple[tuple[str, ...], Form], ...]
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        return tuple(form for _, form in self.marked)
+
+    def chosen(self, names: frozenset[str]) -> Form:
+        return next((form for marks, form in self.marked if names.intersection(marks)), self.forms[-1])
+
+
+Kind = Word | Text | Whole | Truth | Choice | Span | Cel | Some | Each | Table | Form | Short | Variants
+
+NAME = Word("name", r"[a-z][a-z0-9-]{0,63}", "lower case letters, digits and hyphens, such as charge-fast")
+EVENT = Word(
+    "event type",
+    r"[A-Za-z][A-Za-z0-9_./:-]{0,199}",
+    "a letter, then letters, digits and any of . _ - / :, such as order.placed",
+)
+SERVICE = Word(
+    "service", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", "letters, digits and any of . _ -, such as payments"
+)
+FIELD = Word("field", r"[A-Za-z_][A-Za-z0-9_-]{0,127}", "letters, digits, _ and -, such as order_id")
+
+
+def _emit(title: str, name: str, variables: tuple[str, ...], default: str) -> Form:
+    return Form(
+        title,
+        (
+            Field(name, EVENT, "Type of the event.", required=True),
+            Field(
+                "with",
+                Table(FIELD, Cel(variables), ITEMS_MAX),
+                "Its fields, each with a CEL expression for its value.",
+                default=default,
+            ),
+        ),
+    )
+
+
+UNDO = _emit("undo", "event", UNDO_VARIABLES, "the payload of the event that is undone")
+THEN = _emit("then", "event", SAGA_VARIABLES, "the payload of the event that began the saga")
+EMIT = _emit("emit", "emit", SAGA_VARIABLES, "the payload of the event that began the saga")
+
+MILESTONE = Form(
+    "event",
+    (
+        Field("by", SERVICE, "The service that publishes it."),
+        Field("undo", Short(EVENT, UNDO), "The command that undoes it, sent when the saga is compensated."),
+        Field("undone", EVENT, "The event that confirms the undo. Required with `undo`."),
+        Field("undo_within", Span(), "How long one attempt to undo it may take.", default="1m"),
+        Field("undo_attempts", Whole(1, 100), "How often the undo is attempted.", default="3"),
+        Field(
+            "pivot",
+            Truth(),
+            "The point of no return: once this event has come, nothing of the saga is undone by itself.",
+            default="false",
+        ),
+    ),
+)
+
+_ON_BREACH = Field(
+    "on_breach",
+    Some(Short(Choice(("alert", "compensate")), EMIT), least=0),
+    "What is done when the deadline passes: `alert` tells it on `saga.alerts`, `compensate` undoes the "
+    "saga, `emit` publishes an event. A breach is told on `saga.lifecycle` whatever stands here.",
+    default="[alert]",
+)
+_RULE_NAME = Field("name", NAME, "Name of the rule, unique in the file.", required=True)
+_WARN_AT = Field(
+    "warn_at",
+    Span(percent=True),
+    "When to warn before the breach: percent of the deadline, or a duration after the start.",
+)
+_WITHIN = Field("within", Span(), "The deadline, counted from the start.", required=True)
+
+BETWEEN = Form(
+    "between",
+    (
+        _RULE_NAME,
+        Field(
+            "from",
+            EVENT,
+            "The clock starts with the first event of this type.",
+            default="the event that begins the flow",
+        ),
+        Field(
+            "to",
+            Some(EVENT),
+            "The clock stops with the first event of one of these types.",
+            default="the end of the saga",
+        ),
+        _WITHIN,
+        _WARN_AT,
+        _ON_BREACH,
+    ),
+)
+SILENCE = Form(
+    "silence",
+    (
+        _RULE_NAME,
+        Field("silence", Span(), "So long without any event of the saga is a breach.", required=True),
+        _WARN_AT,
+        _ON_BREACH,
+    ),
+)
+ANSWER = Form(
+    "answer",
+    (
+        _RULE_NAME,
+        Field("event", EVENT, "The event that is to be handled. Each has a clock.", required=True),
+        Field("by", SERVICE, "The service that has to be done with it.", required=True),
+        _WITHIN,
+        _WARN_AT,
+        _ON_BREACH,
+    ),
+)
+RULE = Variants(((("silence",), SILENCE), (("event", "by"), ANSWER), ((), BETWEEN)))
+
+WHEN_EVENT = Form(
+    "on an event",
+    (
+        Field("event", EVENT, "Compensate when an event of this type comes.", required=True),
+        Field(
+            "if",
+            Cel(EVENT_VARIABLES, condition=True),
+            "Only if this CEL condition holds for it.",
+            default="always",
+        ),
+    ),
+)
+WHEN_DEAD_LETTER = Form(
+    "on a dead letter",
+    (
+        Field(
+            "dead_letter",
+            Some(SERVICE),
+            "Compensate when one of these services gives an event of the saga up; `any`: whichever.",
+            required=True,
+        ),
+    ),
+)
+WHEN_BREACH = Form(
+    "on a breach",
+    (Field("breach", NAME, "Compensate when this rule of `sla` is breached.", required=True),),
+)
+TRIGGER = Variants(((("dead_letter",), WHEN_DEAD_LETTER), (("breach",), WHEN_BREACH), ((), WHEN_EVENT)))
+
+COMPENSATE = Form(
+    "compensate",
+    (
+        Field("when", Each(TRIGGER), "What starts the compensation; operators always can.", default="[]"),
+        Field(
+            "order",
+            Choice(("reverse", "parallel")),
+            "`reverse`: the newest event is undone first, each after the other is confirmed. `parallel`: "
+            "all at once.",
+            default="reverse",
+        ),
+        Field("then", Short(EVENT, THEN), "The event that is published when all is undone."),
+    ),
+)
+
+ENDS = Form(
+    "ends",
+    (
+        Field("completed", Some(EVENT), "Events with which the saga has done what it is for.", required=True),
+        Field("failed", Some(EVENT), "Events with which it has failed."),
+    ),
+)
+
+FLOW = Form(
+    "flow",
+    (
+        Field("flow", NAME, "Name of the flow.", required=True),
+        Field(
+            "version",
+            Whole(1, 1_000_000),
+            "Raise it with each change. A saga keeps the version that it began with; new sagas begin with "
+            "the newest one.",
+            required=True,
+        ),
+        Field("description", Text(2000), "What the flow is for."),
+        Field("begins", EVENT, "The event that begins a saga of this flow.", required=True),
+        Field("ends", ENDS, "The events that end it.", required=True),
+        Field("events", Table(EVENT, MILESTONE, EVENTS_MAX), "What is to be known of single events."),
+        Field("sla", Each(RULE), "Deadlines."),
+        Field("compensate", COMPENSATE, "When and how sagas are undone."),
+    ),
+)

@@ -1,0 +1,178 @@
+"""A flow file's text becomes a `Flow`, or everything that is wrong with it at once."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct, structs
+
+from tracker.core.flow import (
+    Answer,
+    Between,
+    Compensation,
+    Emit,
+    Flow,
+    Milestone,
+    OnBreach,
+    Rule,
+    Silence,
+    Trigger,
+    Undo,
+    WhenBreach,
+    WhenDeadLetter,
+    WhenEvent,
+)
+from tracker.flow import form
+from tracker.flow.contradictions import contradictions
+from tracker.flow.document import read_document
+from tracker.flow.problem import Place, Problem
+from tracker.flow.reading import FieldPath, Filled, Percent, Reading
+
+
+class FlowFile(Struct, frozen=True):
+    """What became of one file.
+
+    Attributes
+    ----------
+    flow : None when there are problems.
+    draft : as much of the flow as can be read, with "" for each name and -1 for each duration that is
+        missing or wrong; None when nothing can be read.
+    places, keys : where each value stands, and each name of a field, by path: `("sla", 0, "within")`.
+    """
+
+    file: str
+    text: str
+    flow: Flow | None
+    draft: Flow | None
+    problems: tuple[Problem, ...]
+    places: Mapping[FieldPath, Place] = {}
+    keys: Mapping[FieldPath, Place] = {}
+
+
+def parse(text: str, file: str = "") -> FlowFile:
+    """Read the text of a file; `file` is its name in problems. Never raises."""
+    root, broken = read_document(text, file)
+    if root is None:
+        return FlowFile(file, text, None, None, broken)
+    reading = Reading(file)
+    filled = reading.read(root, form.FLOW)
+    draft = None if filled is None else _flow(filled, text)
+    problems = {*broken, *reading.problems}
+    if draft is not None:
+        for path, message, suggestion in contradictions(draft, frozenset(reading.keys)):
+            place = place_of(reading.places, path)
+            problems.add(Problem(file, place.line, place.column, message, suggestion))
+    return FlowFile(
+        file,
+        text,
+        None if problems else draft,
+        draft,
+        tuple(sorted(problems)),
+        reading.places,
+        reading.keys,
+    )
+
+
+def place_of(places: Mapping[FieldPath, Place], path: FieldPath) -> Place:
+    """Where a value stands, or the nearest thing around it that is there."""
+    while path and path not in places:
+        path = path[:-1]
+    return places.get(path, Place())
+
+
+def same_meaning(one: Flow, other: Flow) -> bool:
+    """Whether sagas fare the same: comments, layout and the description may differ."""
+    bare = {"source": "", "description": ""}
+    return structs.replace(one, **bare) == structs.replace(other, **bare)
+
+
+def _flow(filled: Filled, source: str) -> Flow:
+    fields = filled.fields
+    begins = fields.get("begins", "")
+    ends = _fields(fields.get("ends"))
+    return Flow(
+        name=fields.get("flow", ""),
+        version=fields.get("version", -1),
+        begins=begins,
+        completed=_names(ends.get("completed", ())),
+        failed=_names(ends.get("failed", ())),
+        events={name: _milestone(_fields(value)) for name, value in fields.get("events", {}).items()},
+        rules=tuple(_rule(rule, begins) for rule in fields.get("sla", ())),
+        compensation=_compensation(_fields(fields.get("compensate"))),
+        description=fields.get("description", ""),
+        source=source,
+    )
+
+
+def _milestone(fields: dict[str, Any]) -> Milestone:
+    undo = None
+    if "undo" in fields or "undone" in fields:
+        given = {"within_ms": "undo_within", "attempts": "undo_attempts"}
+        bounds = {name: fields[field] for name, field in given.items() if field in fields}
+        undo = Undo(_emit(fields.get("undo")), fields.get("undone", ""), **bounds)
+    return Milestone(fields.get("by", ""), undo, fields.get("pivot", False))
+
+
+def _rule(filled: Filled | None, begins: str) -> Rule:
+    form_, fields = (form.BETWEEN, {}) if filled is None else (filled.form, filled.fields)
+    within = fields.get("silence" if form_ is form.SILENCE else "within", -1)
+    warn = fields.get("warn_at", -1)
+    if isinstance(warn, Percent):
+        warn = -1 if within < 0 else max(1, within * warn.value // 100)
+    common = {
+        "name": fields.get("name", ""),
+        "within_ms": within,
+        "warn_ms": warn,
+        "on_breach": _on_breach(fields.get("on_breach", ("alert",))),
+    }
+    if form_ is form.SILENCE:
+        return Silence(**common)
+    if form_ is form.ANSWER:
+        return Answer(event=fields.get("event", ""), service=fields.get("by", ""), **common)
+    return Between(start=fields.get("from", begins), ends=_names(fields.get("to", ())), **common)
+
+
+def _on_breach(actions: Iterable[Filled | str | None]) -> OnBreach:
+    actions = tuple(actions)
+    emitted = next((action for action in actions if isinstance(action, Filled)), None)
+    return OnBreach(
+        alert="alert" in actions,
+        compensate="compensate" in actions,
+        emit=None if emitted is None else _emit(emitted),
+    )
+
+
+def _compensation(fields: dict[str, Any]) -> Compensation:
+    then = fields.get("then")
+    return Compensation(
+        tuple(_trigger(trigger) for trigger in fields.get("when", ())),
+        fields.get("order", "reverse"),
+        None if then is None else _emit(then),
+    )
+
+
+def _trigger(filled: Filled | None) -> Trigger:
+    if filled is None:
+        return WhenEvent("")
+    fields = filled.fields
+    if filled.form is form.WHEN_DEAD_LETTER:
+        services = _names(fields.get("dead_letter", ()))
+        return WhenDeadLetter(() if services == ("any",) else services)
+    if filled.form is form.WHEN_BREACH:
+        return WhenBreach(fields.get("breach", ""))
+    return WhenEvent(fields.get("event", ""), fields.get("if"))
+
+
+def _emit(value: Filled | str | None) -> Emit:
+    if not isinstance(value, Filled):
+        return Emit(value or "")
+    fields = value.fields
+    data = {name: expression for name, expression in fields.get("with", {}).items() if expression is not None}
+    return Emit(fields.get("event", fields.get("emit", "")), data)
+
+
+def _fields(filled: Filled | None) -> dict[str, Any]:
+    return {} if filled is None else filled.fields
+
+
+def _names(found: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(name or "" for name in found)
