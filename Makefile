@@ -28,9 +28,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The JSON Schemas of what services in other languages read and write.
+# The JSON Schemas of what services and tools in other languages read and write.
 schemas: install
 	$(BIN)/python -m saga.cli.schemas docs/json
+	$(BIN)/python -m tracker.cli.schemas docs/json
 
 # Pins every dependency with its hashes; run it after a change to pyproject.toml.
 lock:

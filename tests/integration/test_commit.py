@@ -1,6 +1,6 @@
 """The commit of the saga table: state before offsets, and nothing after a failure."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -10,8 +10,13 @@ from rocksdict import Options, Rdict
 
 from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics
 from saga.runtime.settings import KafkaSettings
-from tests.facts import event
+from tests.facts import NOON_MS, event
 from tests.integration.tracker_load import read
+from tracker.core.advance import World
+from tracker.core.effect import Effect
+from tracker.core.flow import Flows
+from tracker.core.frame import CommandSeen, Fact
+from tracker.core.subscriptions import Subscriptions
 from tracker.store.cache import SagaCache
 from tracker.store.changelog import Changelog
 from tracker.store.commit import Commit, CommitBroken
@@ -21,6 +26,8 @@ from tracker.store.table import SagaTable
 pytestmark = pytest.mark.kafka
 
 FACTS = [event("e-1", "order.placed")]
+COMMAND = CommandSeen("c-1", "note", "ada", "look at this", NOON_MS, "", True)
+WORLD = World(Flows(), Subscriptions(), NOON_MS)
 
 
 class Group:
@@ -38,6 +45,19 @@ class Group:
         self.committed.update(offsets)
 
 
+class Worldly:
+    """Takes effects, and may fail at it."""
+
+    def __init__(self) -> None:
+        self.there = True
+        self.sent: list[Effect] = []
+
+    async def send(self, effects: Sequence[Effect]) -> None:
+        if not self.there:
+            raise ConnectionError("no broker")
+        self.sent.extend(effects)
+
+
 class Store:
     """The layers of the store on a topic and a database of the test's own."""
 
@@ -45,11 +65,14 @@ class Store:
         self.database = database
         self.group = Group()
         rows = RocksRows(lambda _: database)
-        self.table = SagaTable(rows, SagaCache(0), 100_000)
-        self.commit = Commit(self.table, Changelog(producer, topic), rows, self.group)
+        self.world = Worldly()
+        self.table = SagaTable(rows, SagaCache(0), 100_000, source_gone_ms=60_000)
+        self.commit = Commit(self.table, self.world, Changelog(producer, topic), rows, self.group)
+        for _ in self.table.opening(0):
+            pass
 
-    def fold(self, *sagas: str, offset: int) -> None:
-        self.table.fold(0, dict.fromkeys(sagas, FACTS))
+    def fold(self, *sagas: str, offset: int, facts: Sequence[Fact] = FACTS) -> None:
+        self.table.fold(0, dict.fromkeys(sagas, facts), WORLD)
         self.commit.folded(0, offset)
 
 
@@ -137,3 +160,40 @@ async def test_partitions_are_given_up_with_everything_written(
         assert store.group.committed == {0: 2}
         assert len(await read(bootstrap_servers, topic)) == 1
         assert store.table.dirty_count == 0
+
+
+async def test_effects_are_sent_before_the_state_that_knows_of_them(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    """A crash between the two is a commit that fails there: the next one makes the same effects again."""
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.world.there = False
+        store.fold("s-1", offset=1)
+        store.fold("s-2", offset=2, facts=[COMMAND])
+        with pytest.raises(ConnectionError):
+            await store.commit.commit()
+
+        assert await read(bootstrap_servers, topic) == []
+        assert store.group.committed == {}
+
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        for _ in range(2):  # the frame is read again, and again after a commit whose offset was lost
+            store.fold("s-1", offset=1)
+            store.fold("s-2", offset=2, facts=[COMMAND])
+            await store.commit.commit()
+
+        first, again = store.world.sent
+        assert first.id == again.id
+        assert len(await read(bootstrap_servers, topic)) == 1
+
+
+async def test_who_lost_its_partitions_has_nothing_more_to_say(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    async with opened(bootstrap_servers, topic, tmp_path / "db") as store:
+        store.group.ours = False
+        store.fold("s-2", offset=2, facts=[COMMAND])
+        with pytest.raises(ConnectionError):
+            await store.commit.commit()
+
+        assert store.world.sent == []

@@ -23,6 +23,9 @@ from tracker.core.watermark import Source
 
 CLOCK_VERSION = 1
 
+CLOCK_ROW = "__saga\0clock__"
+"""The key of the clock in its partition of the saga table. No saga can have this id."""
+
 GAP_MS_MAX = 1_000
 """What lies between two frames counts as so much activity at most."""
 

@@ -8,6 +8,7 @@ from msgspec import DecodeError, json
 from saga.core.receipt import SERVICES_TOPIC, ServiceAnnouncement
 from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord
 from saga.runtime.settings import KafkaSettings
+from tracker.core.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,13 @@ class Announcements:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._services: dict[bytes, ServiceAnnouncement] = {}
+        self._ready = asyncio.Event()
+        self.subscriptions = Subscriptions()
+        """Who handles what, by the announcements read so far; another object when it changes."""
+
+    async def ready(self) -> None:
+        """Wait until all has been read that stood on the topic when `run` began."""
+        await self._ready.wait()
 
     def topics(self) -> frozenset[str]:
         """All topics that a service subscribes to or publishes on."""
@@ -48,10 +56,16 @@ class Announcements:
         )
         await consumer.start()
         try:
+            ends = await consumer.end_offsets(consumer.assignment())
             while not stop.is_set():
+                if not self._ready.is_set() and all(
+                    [await consumer.position(source) >= end for source, end in ends.items()]
+                ):
+                    self._ready.set()
                 for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                     for record in records:
                         self._take(record)
+                    self.subscriptions = Subscriptions(self._services.values())
         finally:
             await consumer.stop()
 

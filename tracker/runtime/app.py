@@ -29,8 +29,8 @@ _ROCKSDB = {
     "bloom_filter_size": 10,
 }
 
-TakeFrame = Callable[[int, int, bytes | None], Awaitable[None]]
-"""Called with partition, offset and value of each frame, one at a time."""
+TakeFrame = Callable[[int, int, int, bytes | None], Awaitable[None]]
+"""Called with partition, offset, timestamp in milliseconds and value of each frame, one at a time."""
 
 
 class TrackerApp(NamedTuple):
@@ -82,6 +82,7 @@ def tracker_app(settings: TrackerSettings, partitions: int, take_frame: TakeFram
     @app.agent(topic)  # type: ignore[untyped-decorator, unused-ignore]
     async def frames(stream: Any) -> None:
         async for event in stream.noack().events():
-            await take_frame(event.message.partition, event.message.offset, event.value)
+            message = event.message
+            await take_frame(message.partition, message.offset, round(message.timestamp * 1000), event.value)
 
     return TrackerApp(app, table)

@@ -1,4 +1,4 @@
-"""The collector: business topics and receipts in, frames on `saga.steps` out.
+"""The collector: business topics, receipts and commands in, frames on `saga.steps` out.
 
 At least once: offsets are committed after the frames are delivered, and the fold of the tracker
 makes nothing of a fact told twice.
@@ -6,20 +6,32 @@ makes nothing of a fact told twice.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from saga.core.receipt import RECEIPTS_TOPIC
 from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from tracker.core.collect import TOO_LARGE, SagaFacts, Uncorrelated, collect_events, collect_receipts
-from tracker.core.frame import STEPS_TOPIC, EventSeen
+from tracker.core.collect import (
+    PAYLOAD_BYTES_MAX,
+    TOO_LARGE,
+    Payloads,
+    SagaFacts,
+    Uncorrelated,
+    collect_commands,
+    collect_events,
+    collect_receipts,
+)
+from tracker.core.command import COMMANDS_TOPIC
+from tracker.core.frame import STEPS_TOPIC, CommandSeen, EventSeen, Fact
 from tracker.core.pack import FrameLimits, by_partition, pack
 from tracker.core.watermark import Reading, Source, Watermarks
 from tracker.runtime.announcements import Announcements
+from tracker.runtime.knowledge import Knowledge
 from tracker.runtime.settings import TrackerSettings
 from tracker.runtime.subscription import SourceSubscription
+from tracker.runtime.supervision import unless_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +54,7 @@ class Collector:
         partitions: int,
         producer: AIOKafkaProducer,
         announcements: Announcements,
+        knowledge: Knowledge,
         uncorrelated: Uncorrelated,
     ) -> None:
         self.uncorrelated = uncorrelated
@@ -49,6 +62,9 @@ class Collector:
         self._settings = settings
         self._partitions = partitions
         self._producer = producer
+        self._knowledge = knowledge
+        # A payload fills half a frame at most: what does not fit into a frame is left out altogether.
+        self._payload_bytes_max = min(PAYLOAD_BYTES_MAX, settings.frame_bytes // 2)
         self._limits = FrameLimits(settings.frame_steps, settings.frame_bytes)
         self._watermarks = Watermarks(settings.watermark_delay_ms)
         self._last_record_ms: dict[Source, int] = {}
@@ -82,6 +98,9 @@ class Collector:
         """
         await self._consumer.start()
         try:
+            # Time must not be told before all sources are known, and no event read before it is known
+            # whose payload is needed.
+            await unless_stopped(stop, self._knowledge.ready())
             while not stop.is_set():
                 await self._sources.refresh()
                 await self._collect_once()
@@ -104,11 +123,14 @@ class Collector:
 
     async def _frame(self, batches: Batches) -> list[Delivery]:
         facts: SagaFacts = {}
+        payloads = Payloads(self._knowledge.payloads(), self._payload_bytes_max)
         for (topic, partition), records in batches.items():
             if topic == RECEIPTS_TOPIC:
                 collect_receipts(topic, records, facts, self.uncorrelated)
+            elif topic == COMMANDS_TOPIC:
+                collect_commands(topic, records, facts, self.uncorrelated)
             else:
-                collect_events(topic, partition, records, facts, self.uncorrelated)
+                collect_events(topic, partition, records, facts, self.uncorrelated, payloads)
             self._last_record_ms[topic, partition] = records[-1].timestamp
         if self.uncorrelated.total() != self._uncorrelated_told:
             self._uncorrelated_told = self.uncorrelated.total()
@@ -119,14 +141,13 @@ class Collector:
     async def _send(self, facts: Mapping[int, SagaFacts]) -> list[Delivery]:
         now = asyncio.get_running_loop().time()
         idle_since = now - self._settings.idle_frame_ms / 1000
-        watermarks = self._watermarks.report()
+        watermarks = self._watermarks.report(self._existing())
         deliveries: list[Delivery] = []
         for partition in range(self._partitions):
             if partition in facts or (watermarks and self._framed_at[partition] <= idle_since):
                 packed = pack(facts.get(partition, {}), watermarks, self._limits)
                 for fact in packed.refused:
-                    topic = fact.topic if isinstance(fact, EventSeen) else RECEIPTS_TOPIC
-                    self.uncorrelated[topic, TOO_LARGE] += 1
+                    self.uncorrelated[_topic(fact), TOO_LARGE] += 1
                 for frame in packed.frames:
                     deliveries.append(await self._producer.send(STEPS_TOPIC, frame, partition=partition))
                 self._framed_at[partition] = now
@@ -151,6 +172,12 @@ class Collector:
         if confirming is not None:
             await confirming
 
+    def _existing(self) -> Iterator[Source]:
+        """The partitions of all topics that are collected, whoever of the collectors reads them."""
+        for topic in self._consumer.subscription():
+            for partition in self._consumer.partitions_for_topic(topic) or ():
+                yield topic, partition
+
     def _readings(self) -> dict[Source, Reading]:
         assignment = self._consumer._subscription.subscription.assignment
         readings = {}
@@ -171,3 +198,14 @@ class Collector:
             await self._confirmed()
             self._watermarks.clear()
             self._last_record_ms.clear()
+
+
+def _topic(fact: Fact) -> str:
+    """Where the record stands that it was read off."""
+    match fact:
+        case EventSeen():
+            return fact.topic
+        case CommandSeen():
+            return COMMANDS_TOPIC
+        case _:
+            return RECEIPTS_TOPIC

@@ -55,6 +55,14 @@ class TrackerSettings(KafkaSettings):
         int,
         Field(gt=0, description="A partition without steps gets a frame with the watermarks this often."),
     ] = 500
+    source_gone_ms: Annotated[
+        int,
+        Field(
+            gt=0,
+            description="A source partition that no collector reads for so long, while others are read, is "
+            "reported and holds up time no longer. An outage of everything does not count.",
+        ),
+    ] = 60_000
     frame_steps: Annotated[int, Field(gt=0, description="Steps of one frame at most.")] = 1000
     frame_bytes: Annotated[int, Field(gt=0, description="Bytes of one frame at most.")] = 512 * 1024
 

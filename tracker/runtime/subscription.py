@@ -1,4 +1,4 @@
-"""What the collector is subscribed to: receipts, and the business topics there are at the moment."""
+"""What the collector is subscribed to: receipts, commands, and the business topics there are."""
 
 import logging
 import time
@@ -8,6 +8,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 
 from saga.core.receipt import RECEIPTS_TOPIC
 from saga.runtime.kafka import AIOKafkaConsumer, TopicPartition
+from tracker.core.command import COMMANDS_TOPIC
 from tracker.core.sources import TopicSelection, business_topics
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.settings import TrackerSettings
@@ -47,7 +48,8 @@ class SourceSubscription:
         if sources != self._sources:
             self._sources = sources
             logger.info("collecting from %s", ", ".join(sorted(sources)) or "receipts only, as yet")
-            self._consumer.subscribe([RECEIPTS_TOPIC, *sorted(sources)], listener=self._listener)
+            topics = [RECEIPTS_TOPIC, COMMANDS_TOPIC, *sorted(sources)]
+            self._consumer.subscribe(topics, listener=self._listener)
 
 
 class _Revocations(ConsumerRebalanceListener):

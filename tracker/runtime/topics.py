@@ -6,9 +6,13 @@ from saga.core.errors import DeclarationError
 from saga.core.receipt import RECEIPTS_TOPIC, SERVICES_TOPIC
 from saga.runtime.kafka import AIOKafkaConsumer, Topic, TopicPartition, ensure_topics, partition_counts
 from saga.runtime.settings import KafkaSettings
+from tracker.core.command import COMMANDS_TOPIC
+from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC, LIFECYCLE_TOPIC
 from tracker.core.frame import STEPS_TOPIC
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 from tracker.runtime.settings import TrackerSettings
+
+FLOWS_TOPIC = "saga.flows"
 
 _READ_SECONDS_MAX = 15.0
 
@@ -31,6 +35,11 @@ async def made_topics(settings: TrackerSettings) -> int:
             Topic(SAGAS_CHANGELOG_TOPIC, partitions, compacted),
             Topic(RECEIPTS_TOPIC),
             Topic(SERVICES_TOPIC, 1, compacted),
+            Topic(FLOWS_TOPIC, 1, compacted),
+            Topic(COMMANDS_TOPIC),
+            Topic(ANSWERS_TOPIC),
+            Topic(LIFECYCLE_TOPIC),
+            Topic(ALERTS_TOPIC),
         ],
     )
     if counts.get(SAGAS_CHANGELOG_TOPIC, partitions) != partitions:

@@ -18,8 +18,11 @@ from pathlib import Path
 from saga.core.errors import DeclarationError, SagaError
 from saga.runtime.kafka import AIOKafkaProducer, until_available
 from tracker.core.collect import Uncorrelated
+from tracker.core.flow import Flows
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.collector import Collector
+from tracker.runtime.effects import Effects
+from tracker.runtime.knowledge import Knowledge
 from tracker.runtime.log import configure_logging
 from tracker.runtime.recovery import RecoveryFailed
 from tracker.runtime.settings import TrackerSettings
@@ -32,6 +35,15 @@ logger = logging.getLogger(__name__)
 
 class StateFolderInUse(SagaError):
     """Another tracker of this machine has the state folder. Give this one its own with --state-dir."""
+
+
+class NoFlows:
+    """No flow is known."""
+
+    flows = Flows()
+
+    async def ready(self) -> None:
+        """They are known at once."""
 
 
 class Worker:
@@ -70,10 +82,13 @@ class Worker:
         if partitions is None:
             return
         announcements = Announcements(settings)
-        async with _producer(settings) as producer:
-            collector = Collector(settings, partitions, producer, announcements, self.uncorrelated)
-            tracker = Tracker(settings, partitions, producer)
-            await together(stop, settings.stop_grace_ms / 1000, announcements, collector, tracker)
+        flows = NoFlows()
+        async with _producer(settings) as producer, Effects(settings) as effects:
+            known = Knowledge(announcements, flows)
+            collector = Collector(settings, partitions, producer, announcements, known, self.uncorrelated)
+            tracker = Tracker(settings, partitions, producer, effects, known)
+            grace_seconds = settings.stop_grace_ms / 1000
+            await together(stop, grace_seconds, announcements, collector, tracker)
 
 
 @contextlib.asynccontextmanager

@@ -1,10 +1,11 @@
 """The commit: folded sagas become durable, in the one order that loses nothing."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from saga.core.errors import SagaError
+from tracker.core.effect import Effect
 from tracker.store.changelog import Changelog
 from tracker.store.rocks import RocksRows
 from tracker.store.table import SagaTable
@@ -24,11 +25,25 @@ class Ownership(Protocol):
         """Commit the offset of the next frame of each partition."""
 
 
-class Commit:
-    """Takes what was folded and writes it, one commit at a time."""
+class Effects(Protocol):
+    """The way of what the sagas want done to the world."""
 
-    def __init__(self, table: SagaTable, changelog: Changelog, rows: RocksRows, ownership: Ownership) -> None:
+    async def send(self, effects: Sequence[Effect]) -> None:
+        """Return when all of them are delivered, or refused for good; raise otherwise."""
+
+
+class Commit:
+    """Takes what was folded and writes it, one commit at a time.
+
+    Effects go before the state that knows of them. A crash between the two makes the same effects
+    again, from the same frames and under the same ids; the other way round it would lose them.
+    """
+
+    def __init__(
+        self, table: SagaTable, effects: Effects, changelog: Changelog, rows: RocksRows, ownership: Ownership
+    ) -> None:
         self._table = table
+        self._effects = effects
         self._changelog = changelog
         self._rows = rows
         self._ownership = ownership
@@ -66,12 +81,14 @@ class Commit:
         if not self._offsets:
             return
         self._broken = True  # until it is done: a cancelled commit is a broken one
-        rows = self._table.take()
+        rows, effects = self._table.take()
         offsets, self._offsets = self._offsets, {}
-        await self._ownership.ensure()  # 1. nobody else may have read the changelog as complete
-        ends = await self._changelog.append(rows)  # 2. the state survives the loss of this disk
+        await self._ownership.ensure()  # 1. who has lost its partitions has nothing more to say
+        await self._effects.send(effects)  # 2. nothing counts as told before it is
+        await self._ownership.ensure()  # and nobody else may have read the changelog as complete meanwhile
+        ends = await self._changelog.append(rows)  # 3. the state survives the loss of this disk
         for partition, end in ends.items():
-            self._rows.write(partition, rows[partition], end)  # 3. and is read from here, with its offset
+            self._rows.write(partition, rows[partition], end)  # 4. and is read from here, with its offset
         self._table.written()
-        await self._ownership.commit(offsets)  # 4. only now the frames are not needed any more
+        await self._ownership.commit(offsets)  # 5. only now the frames are not needed any more
         self._broken = False

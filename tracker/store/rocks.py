@@ -1,6 +1,7 @@
 """The lowest layer: rows of bytes in RocksDB, a database for each partition."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from rocksdict import WriteBatch
@@ -23,6 +24,15 @@ class RocksRows:
         """The values of these keys, None for those that are missing, in the order of the keys."""
         found: list[bytes | None] = self._database(partition).get(list(keys))
         return found
+
+    def scan(self, partition: int, after: bytes | None, count: int) -> list[tuple[bytes, bytes]]:
+        """So many rows, by their keys, from the first one on or behind the key `after`.
+
+        Fewer are the last ones. No iterator is kept: one that is open keeps the database open.
+        """
+        database = self._database(partition)
+        items = database.items() if after is None else database.items(from_key=after + b"\0")
+        return list(islice(items, count))
 
     def write(self, partition: int, rows: Mapping[bytes, bytes], changelog_offset: int) -> None:
         """Write the rows and the offset of the last changelog record they are in, all or nothing."""

@@ -1,18 +1,20 @@
 """Read what the tracker and the services keep in Kafka: the saga table and who is subscribed."""
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 
 from msgspec import DecodeError, Struct, json
 
 from saga.core.receipt import SERVICES_TOPIC, ServiceAnnouncement
 from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, partition_counts
 from saga.runtime.settings import KafkaSettings
+from tracker.core.clock import CLOCK_ROW
 from tracker.core.errors import NothingTracked
 from tracker.core.frame import saga_partition
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 from tracker.core.subscriptions import Subscriptions
 
+_CLOCK = CLOCK_ROW.encode()
 _POLL_MS = 200
 _FETCH_BYTES_MAX = 4_000_000
 
@@ -35,12 +37,12 @@ class Changelog:
     async def to_end(self) -> AsyncIterator[list[Change]]:
         """Batches of changes, up to what was the end when this was called."""
         async for records in _to_end(self._consumer, self._partitions):
-            yield [_change(record) for record in records]
+            yield _changes(records)
 
     async def more(self, within_ms: int) -> list[Change]:
         """Changes that came since; waits for the first one no longer than so many milliseconds."""
         batches = await self._consumer.getmany(timeout_ms=within_ms)
-        return [_change(record) for records in batches.values() for record in records]
+        return [change for records in batches.values() for change in _changes(records)]
 
 
 @contextlib.asynccontextmanager
@@ -140,5 +142,10 @@ async def _to_end(
         left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
 
 
-def _change(record: ConsumerRecord) -> Change:
-    return Change((record.key or b"").decode(errors="replace"), record.value, record.timestamp)
+def _changes(records: Iterable[ConsumerRecord]) -> list[Change]:
+    """What they tell of sagas; the clock of the table is none."""
+    return [
+        Change((record.key or b"").decode(errors="replace"), record.value, record.timestamp)
+        for record in records
+        if record.key != _CLOCK
+    ]

@@ -1,0 +1,41 @@
+"""What sagas are judged by besides their facts: the flows and the services, as they are known now."""
+
+import time
+from typing import Protocol
+
+from tracker.core.advance import World
+from tracker.core.flow import Flows
+from tracker.runtime.announcements import Announcements
+
+
+class FlowSource(Protocol):
+    """Where the flows come from."""
+
+    @property
+    def flows(self) -> Flows:
+        """All flows that are known now; another object when that changes."""
+
+    async def ready(self) -> None:
+        """Wait until all are known that were published before the start."""
+
+
+class Knowledge:
+    """Flows and services in one."""
+
+    def __init__(self, announcements: Announcements, flows: FlowSource) -> None:
+        self._announcements = announcements
+        self._flows = flows
+
+    async def ready(self) -> None:
+        """Wait until all is known that was there at the start: no saga may be judged by half of it."""
+        await self._announcements.ready()
+        await self._flows.ready()
+
+    def payloads(self) -> frozenset[str]:
+        """The event types whose payload a flow needs."""
+        return self._flows.flows.payloads
+
+    def world(self) -> World:
+        """The world at this moment."""
+        wall_ms = time.time_ns() // 1_000_000
+        return World(self._flows.flows, self._announcements.subscriptions, wall_ms)
