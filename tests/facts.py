@@ -1,7 +1,7 @@
 """Facts by hand, for tests: an event, a receipt, and an order that went wrong in every way."""
 
 from saga.core.receipt import Failure, Outcome, ServiceAnnouncement, Subscription
-from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import EventSeen, Observation, ReceiptSeen
 
 NOON_MS = 1_760_011_200_000  # 2025-10-09 12:00:00 UTC
 
@@ -61,8 +61,8 @@ SERVICES = [
     announcement("orders", "payment.declined"),
 ]
 
-PLACED: list[Fact] = [event("e1", "order.placed"), receipt("e1", "inventory", after_ms=2, took_ms=12)]
-RESERVED: list[Fact] = [
+PLACED: list[Observation] = [event("e1", "order.placed"), receipt("e1", "inventory", after_ms=2, took_ms=12)]
+RESERVED: list[Observation] = [
     event("e2", "stock.reserved", after_ms=14, cause="e1", source="inventory", offset=1),
     receipt(
         "e2",
@@ -74,15 +74,15 @@ RESERVED: list[Fact] = [
         retry_after_ms=1_020,
     ),
 ]
-CHARGED: list[Fact] = [
+CHARGED: list[Observation] = [
     receipt("e2", "payments", after_ms=1_020, took_ms=38, attempt=2),
     event("e3", "payment.charged", after_ms=1_058, cause="e2", source="payments", offset=2),
 ]
-DISPATCHED: list[Fact] = [
+DISPATCHED: list[Observation] = [
     receipt("e3", "shipping", after_ms=1_100, took_ms=5),
     event("e4", "parcel.dispatched", after_ms=1_105, cause="e3", source="shipping", offset=3),
 ]
-GIVEN_UP: list[Fact] = [
+GIVEN_UP: list[Observation] = [
     receipt(
         "e3",
         "shipping",

@@ -19,7 +19,7 @@ from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics
 from saga.runtime.settings import KafkaSettings
 from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, PLACED, RESERVED, SERVICES
 from tracker.core.fold import fold
-from tracker.core.frame import Fact, saga_partition
+from tracker.core.frame import Observation, saga_partition
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC, encode_saga
 
 pytestmark = pytest.mark.kafka
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.kafka
 PARTITIONS = 3
 PICTURES_MAX = 200
 OPEN_ID = "0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411"
-SAGAS: dict[str, list[Fact]] = {
+SAGAS: dict[str, list[Observation]] = {
     OPEN_ID: PLACED + RESERVED + CHARGED,
     "0193a7c2-51e0-7d3c-9a1f-0c5de2a3b412": PLACED + RESERVED + CHARGED + DISPATCHED,
     "0193a7c2-51e0-7d3c-9a1f-0c5de2a3b413": PLACED + RESERVED + CHARGED + GIVEN_UP,
@@ -201,7 +201,7 @@ def _in_flight(watching: subprocess.Popen[str]) -> int:
     return picture["in_flight"]
 
 
-async def _write_one(bootstrap_servers: str, saga_id: str, facts: list[Fact] | None) -> None:
+async def _write_one(bootstrap_servers: str, saga_id: str, facts: list[Observation] | None) -> None:
     value = None if facts is None else encode_saga(fold(None, saga_id, facts))
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
         await _write(producer, saga_id, value)

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from saga.core.receipt import Failure
-from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import EventSeen, Observation, ReceiptSeen
 
 SAGA_ID = "saga-1"
 
@@ -14,7 +14,7 @@ times_ms = st.integers(0, 5)
 numbers = st.integers(0, 3)
 durations_ms = st.sampled_from([0.0, -0.0, 1.5, -1.0, 1e300, float("inf"), float("nan")])
 
-events: st.SearchStrategy[Fact] = st.builds(
+events: st.SearchStrategy[Observation] = st.builds(
     EventSeen,
     id=ids,
     type=names,
@@ -27,7 +27,7 @@ events: st.SearchStrategy[Fact] = st.builds(
     key=st.none() | ids,
     version=numbers,
 )
-receipts: st.SearchStrategy[Fact] = st.builds(
+receipts: st.SearchStrategy[Observation] = st.builds(
     ReceiptSeen,
     event=ids,
     service=names,

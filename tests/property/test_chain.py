@@ -7,7 +7,7 @@ from saga.core.receipt import ServiceAnnouncement, Subscription
 from tests.property.sagas import SAGA_ID, facts
 from tracker.core.chain import acted_ms, began_ms, business_key, chain, first_event, flow_name, last_event
 from tracker.core.fold import fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 from tracker.core.status import Status, dead_letters, status, waiting
 from tracker.core.subscriptions import Subscriptions
 
@@ -28,7 +28,7 @@ announcements = st.lists(
 
 
 @given(facts)
-def test_the_chain_has_every_step_once_and_causes_first(told: list[Fact]) -> None:
+def test_the_chain_has_every_step_once_and_causes_first(told: list[Observation]) -> None:
     saga = fold(None, SAGA_ID, told)
     links = chain(saga)
 
@@ -46,7 +46,7 @@ def test_the_chain_has_every_step_once_and_causes_first(told: list[Fact]) -> Non
 
 
 @given(facts)
-def test_the_last_one_below_each_cause_is_marked(told: list[Fact]) -> None:
+def test_the_last_one_below_each_cause_is_marked(told: list[Observation]) -> None:
     by_parent: dict[str, list[bool]] = {}
     for link in chain(fold(None, SAGA_ID, told)):
         if link.parent is not None:
@@ -56,7 +56,7 @@ def test_the_last_one_below_each_cause_is_marked(told: list[Fact]) -> None:
 
 
 @given(facts)
-def test_every_saga_has_a_beginning_and_an_end(told: list[Fact]) -> None:
+def test_every_saga_has_a_beginning_and_an_end(told: list[Observation]) -> None:
     saga = fold(None, SAGA_ID, told)
 
     assert began_ms(saga) <= acted_ms(saga)
@@ -68,7 +68,7 @@ def test_every_saga_has_a_beginning_and_an_end(told: list[Fact]) -> None:
 
 @given(facts, announcements)
 def test_the_status_agrees_with_who_is_waited_for(
-    told: list[Fact], announced: list[ServiceAnnouncement]
+    told: list[Observation], announced: list[ServiceAnnouncement]
 ) -> None:
     saga = fold(None, SAGA_ID, told)
     subscriptions = Subscriptions(announced)
@@ -84,7 +84,7 @@ def test_the_status_agrees_with_who_is_waited_for(
 
 @given(facts, announcements)
 def test_who_has_settled_an_event_is_not_waited_for(
-    told: list[Fact], announced: list[ServiceAnnouncement]
+    told: list[Observation], announced: list[ServiceAnnouncement]
 ) -> None:
     saga = fold(None, SAGA_ID, told)
     settled = {

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from tests.property.sagas import SAGA_ID, facts
 from tracker.core.fold import fold
-from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import EventSeen, Observation, ReceiptSeen
 from tracker.core.saga import Saga, decode_saga, encode_saga
 
 
 @given(facts, st.data())
 def test_any_order_duplication_and_batching_gives_the_same_bytes(
-    told: list[Fact], data: st.DataObject
+    told: list[Observation], data: st.DataObject
 ) -> None:
     again = data.draw(st.lists(st.sampled_from(told), max_size=10)) if told else []
     shuffled = data.draw(st.permutations(told + again))
@@ -22,14 +22,16 @@ def test_any_order_duplication_and_batching_gives_the_same_bytes(
 
 
 @given(facts)
-def test_telling_everything_again_changes_nothing(told: list[Fact]) -> None:
+def test_telling_everything_again_changes_nothing(told: list[Observation]) -> None:
     saga = fold(None, SAGA_ID, told)
 
     assert fold(saga, SAGA_ID, told) is saga
 
 
 @given(facts, facts)
-def test_folding_leaves_the_saga_before_as_it_was(first: list[Fact], second: list[Fact]) -> None:
+def test_folding_leaves_the_saga_before_as_it_was(
+    first: list[Observation], second: list[Observation]
+) -> None:
     before = fold(None, SAGA_ID, first)
     bytes_before = encode_saga(before)
 
@@ -39,14 +41,14 @@ def test_folding_leaves_the_saga_before_as_it_was(first: list[Fact], second: lis
 
 
 @given(facts)
-def test_a_saga_is_read_as_it_was_written(told: list[Fact]) -> None:
+def test_a_saga_is_read_as_it_was_written(told: list[Observation]) -> None:
     saga = fold(None, SAGA_ID, told)
 
     assert decode_saga(encode_saga(saga)) == saga
 
 
 @given(facts)
-def test_a_saga_says_what_an_auditor_finds_in_the_facts(told: list[Fact]) -> None:
+def test_a_saga_says_what_an_auditor_finds_in_the_facts(told: list[Observation]) -> None:
     saga = fold(None, SAGA_ID, told)
     audit = Audit(told)
 
@@ -70,7 +72,7 @@ def test_a_saga_says_what_an_auditor_finds_in_the_facts(told: list[Fact]) -> Non
 class Audit:
     """What the facts say, by sets alone."""
 
-    def __init__(self, told: list[Fact]) -> None:
+    def __init__(self, told: list[Observation]) -> None:
         self.events: set[str] = set()
         self.copies: dict[str, set[tuple[int, str, int, int]]] = defaultdict(set)
         self.handlers: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -85,7 +87,7 @@ class Audit:
                 self.attempts[fact.event, fact.service, fact.handler].add((fact.outcome, fact.at_ms))
 
 
-def _folded_in_batches(told: list[Fact], data: st.DataObject) -> Saga:
+def _folded_in_batches(told: list[Observation], data: st.DataObject) -> Saga:
     """Fold in batches of any size, with a crash and a restart after each."""
     saga = fold(None, SAGA_ID, [])
     while told:

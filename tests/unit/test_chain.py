@@ -3,12 +3,12 @@
 from tests.facts import CHARGED, DISPATCHED, PLACED, RESERVED, event, receipt
 from tracker.core.chain import business_key, chain, first_event, flow_name, last_event
 from tracker.core.fold import fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 
 ORDER = PLACED + RESERVED + CHARGED + DISPATCHED
 
 
-def shape(facts: list[Fact]) -> list[tuple[int, str, int | None, bool]]:
+def shape(facts: list[Observation]) -> list[tuple[int, str, int | None, bool]]:
     return [
         (link.depth, link.event, link.after_ms, link.cause_unknown) for link in chain(fold(None, "s", facts))
     ]
@@ -24,7 +24,7 @@ def test_a_chain_tells_what_caused_what_and_how_much_later() -> None:
 
 
 def test_effects_of_one_cause_are_in_the_order_of_time() -> None:
-    facts: list[Fact] = [
+    facts: list[Observation] = [
         event("root", "t"),
         event("a", "t", after_ms=9, cause="root"),
         event("b", "t", after_ms=3, cause="root"),
@@ -34,17 +34,17 @@ def test_effects_of_one_cause_are_in_the_order_of_time() -> None:
 
 
 def test_an_event_whose_cause_is_missing_is_a_root_that_says_so() -> None:
-    facts: list[Fact] = [event("lost", "t", after_ms=-50, cause="gone"), event("root", "t")]
+    facts: list[Observation] = [event("lost", "t", after_ms=-50, cause="gone"), event("root", "t")]
     assert shape(facts) == [(0, "root", None, False), (0, "lost", None, True)]
 
 
 def test_a_cause_that_is_known_by_receipts_only_holds_its_effects() -> None:
-    facts: list[Fact] = [receipt("e1", "a"), event("e2", "t", cause="e1")]
+    facts: list[Observation] = [receipt("e1", "a"), event("e2", "t", cause="e1")]
     assert shape(facts) == [(0, "e1", None, True), (1, "e2", None, False)]
 
 
 def test_a_circle_of_causes_is_cut_at_its_earliest_event() -> None:
-    facts: list[Fact] = [
+    facts: list[Observation] = [
         event("a", "t", after_ms=1, cause="c"),
         event("b", "t", after_ms=2, cause="a"),
         event("c", "t", after_ms=3, cause="b"),
@@ -59,7 +59,10 @@ def test_a_circle_of_causes_is_cut_at_its_earliest_event() -> None:
 
 
 def test_a_chain_may_be_longer_than_pythons_stack() -> None:
-    facts: list[Fact] = [event("0", "t"), *(event(str(i), "t", cause=str(i - 1)) for i in range(1, 3_000))]
+    facts: list[Observation] = [
+        event("0", "t"),
+        *(event(str(i), "t", cause=str(i - 1)) for i in range(1, 3_000)),
+    ]
     assert chain(fold(None, "s", facts))[-1].depth == 2_999
 
 
@@ -76,6 +79,9 @@ def test_the_last_event_is_the_newest_one() -> None:
 
 
 def test_the_business_key_is_that_of_the_first_event_that_has_one() -> None:
-    facts: list[Fact] = [event("e1", "t", key="s"), event("e2", "t", after_ms=1, cause="e1", key="o-7")]
+    facts: list[Observation] = [
+        event("e1", "t", key="s"),
+        event("e2", "t", after_ms=1, cause="e1", key="o-7"),
+    ]
     assert business_key(fold(None, "s", facts)) == "o-7"
     assert business_key(fold(None, "s", facts[:1])) == ""

@@ -13,7 +13,7 @@ from services.demo.mix import KINDS, Malformed, malformed, order
 from services.inventory.handlers import LARGEST_QUANTITY
 from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED, SERVICES
 from tracker.core.fold import fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 from tracker.core.subscriptions import Subscriptions
 
 SOME = 2_000
@@ -66,7 +66,7 @@ def _is_an_order(record: Malformed) -> bool:
     ],
     ids=["dispatched", "given up", "retrying"],
 )
-def test_the_chain_of_an_order_is_one_line(facts: list[Fact], events: str, ending: str) -> None:
+def test_the_chain_of_an_order_is_one_line(facts: list[Observation], events: str, ending: str) -> None:
     line = chain_line(fold(None, "s1", facts), Subscriptions(SERVICES), NOON_MS + 2_014).plain
 
     assert re.split(r" {2,}", line) == ["o-1042", events, ending]

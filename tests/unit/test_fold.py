@@ -8,7 +8,7 @@ from saga.core.receipt import Failure
 from tests.facts import event, receipt
 from tracker.core.errors import UnreadableSaga
 from tracker.core.fold import MESSAGE_LENGTH_MAX, fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 from tracker.core.saga import (
     ATTEMPTS_MAX,
     COPIES_MAX,
@@ -53,7 +53,7 @@ def test_an_event_once_handled_stays_handled_when_its_repeat_fails() -> None:
 
 
 def test_a_dead_letter_that_is_sent_again_is_retried_and_handled() -> None:
-    told: list[Fact] = [receipt("e1", "a", "dead-lettered", attempt=5, error="Timeout")]
+    told: list[Observation] = [receipt("e1", "a", "dead-lettered", attempt=5, error="Timeout")]
     told += [receipt("e1", "a", "retrying", after_ms=900, attempt=1, error="Timeout")]
     assert fold(None, "s", told).steps["e1"].handlings[0].standing.outcome == "retrying"
 
@@ -90,7 +90,7 @@ def test_a_long_failure_message_is_cut() -> None:
         pytest.param([event(f"e{i}", "t") for i in range(STEPS_MAX + 500)], id="steps of a saga"),
     ],
 )
-def test_a_limit_keeps_the_same_facts_whatever_their_order(told: list[Fact]) -> None:
+def test_a_limit_keeps_the_same_facts_whatever_their_order(told: list[Observation]) -> None:
     expected = encode_saga(fold(None, "s", told))
     random = Random(7)
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_limit_keeps_the_same_facts_whatever_their_order(told: list[Fact]) -> 
 
 
 def test_a_saga_at_its_limit_says_so_and_keeps_the_event_it_is_named_after() -> None:
-    told: list[Fact] = [event(f"e{i:05}", "t") for i in range(STEPS_MAX)]
+    told: list[Observation] = [event(f"e{i:05}", "t") for i in range(STEPS_MAX)]
     assert fold(None, "zzz", told).truncated
 
     saga = fold(fold(None, "zzz", told), "zzz", [event("zzz", "order.placed")])
@@ -120,7 +120,7 @@ def test_what_lies_beyond_the_limit_changes_nothing() -> None:
 
 def test_the_largest_ordinary_saga_fits_into_a_kafka_record() -> None:
     event_id = "0193a7c2-51e0-7d3c-9a1f-{:012}"
-    told: list[Fact] = []
+    told: list[Observation] = []
     for i in range(STEPS_MAX):
         told.append(event(event_id.format(i), "payment.charged", cause=event_id.format(i - 1), offset=10**6))
         told.append(receipt(event_id.format(i), "inventory", handler="on_payment_charged"))

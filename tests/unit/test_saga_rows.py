@@ -9,7 +9,7 @@ from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED
 from tracker.cli.rows import row_json, rows_table
 from tracker.cli.watch import picture, picture_json
 from tracker.core.fold import fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 from tracker.core.saga import encode_saga
 from tracker.core.status import Status
 from tracker.core.subscriptions import Subscriptions
@@ -21,10 +21,10 @@ from tracker.view.selection import Selection, Sort
 NOW_MS = NOON_MS + 60_000
 OPEN, RETRYING = PLACED + RESERVED + CHARGED, PLACED + RESERVED
 COMPLETED, FAILED = OPEN + DISPATCHED, OPEN + GIVEN_UP
-NEWER: list[Fact] = [event("n1", "visit.booked", after_ms=50_000, key="v-1")]
+NEWER: list[Observation] = [event("n1", "visit.booked", after_ms=50_000, key="v-1")]
 
 
-def change(saga_id: str, facts: list[Fact]) -> Change:
+def change(saga_id: str, facts: list[Observation]) -> Change:
     return Change(saga_id, encode_saga(fold(None, saga_id, facts)), NOW_MS - 400)
 
 

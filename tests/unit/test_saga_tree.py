@@ -19,14 +19,14 @@ from tracker.cli.moment import date_and_time, time_of_day
 from tracker.cli.saga_json import saga_json
 from tracker.cli.tree import saga_tree
 from tracker.core.fold import fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 from tracker.core.subscriptions import Subscriptions
 
 SAGA_ID = "0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411"
 SUBSCRIPTIONS = Subscriptions(SERVICES)
 
 
-def shown(facts: list[Fact], *, after_ms: int = 192_000, width: int = 160) -> str:
+def shown(facts: list[Observation], *, after_ms: int = 192_000, width: int = 160) -> str:
     console = Console(width=width, color_system=None, highlight=False)
     with console.capture() as capture:
         console.print(saga_tree(fold(None, SAGA_ID, facts), SUBSCRIPTIONS, NOON_MS + after_ms))
@@ -69,7 +69,7 @@ def test_a_dead_letter_tells_its_reason() -> None:
 
 
 def test_what_is_odd_about_an_event_stands_beside_it() -> None:
-    facts: list[Fact] = [
+    facts: list[Observation] = [
         event("e1", "order.placed"),
         event("e1", "order.placed", after_ms=3, offset=7),
         event("e2", "a", after_ms=5, cause="e1"),
@@ -97,7 +97,10 @@ def test_what_is_odd_about_an_event_stands_beside_it() -> None:
 
 
 def test_a_very_deep_chain_stays_on_the_screen() -> None:
-    facts: list[Fact] = [event("0", "t"), *(event(str(i), "t", cause=str(i - 1)) for i in range(1, 60))]
+    facts: list[Observation] = [
+        event("0", "t"),
+        *(event(str(i), "t", cause=str(i - 1)) for i in range(1, 60)),
+    ]
 
     assert "(59) └─ t" in shown(facts, width=100)
 

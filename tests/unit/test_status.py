@@ -15,7 +15,7 @@ from tests.facts import (
     receipt,
 )
 from tracker.core.fold import fold
-from tracker.core.frame import Fact
+from tracker.core.frame import Observation
 from tracker.core.status import Status, Waiting, dead_letters, status, waiting
 from tracker.core.subscriptions import Subscriptions
 
@@ -40,7 +40,7 @@ SUBSCRIPTIONS = Subscriptions(SERVICES)
         ),
     ],
 )
-def test_a_saga_stands_as_its_answers_say(facts: list[Fact], expected: Status) -> None:
+def test_a_saga_stands_as_its_answers_say(facts: list[Observation], expected: Status) -> None:
     assert status(fold(None, "s", facts), SUBSCRIPTIONS) is expected
 
 

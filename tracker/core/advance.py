@@ -26,7 +26,7 @@ from tracker.core.flow import (
     WhenEvent,
 )
 from tracker.core.fold import fold
-from tracker.core.frame import CommandSeen, EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation, ReceiptSeen
 from tracker.core.saga import Saga
 from tracker.core.sla import clocks, judge
 from tracker.core.status import standings
@@ -77,7 +77,7 @@ def advance(
 
 
 def _flow(
-    before: Saga | None, saga: Saga, facts: Iterable[EventSeen | ReceiptSeen], flows: Flows
+    before: Saga | None, saga: Saga, facts: Iterable[Observation], flows: Flows
 ) -> tuple[Flow | None, bool]:
     """The flow of the saga, and whether it is only now known to be of it.
 
@@ -98,7 +98,7 @@ def _flow(
     return None, False
 
 
-def _irrelevant(saga: Saga, flow: Flow, facts: Iterable[EventSeen | ReceiptSeen], now_ms: int | None) -> bool:
+def _irrelevant(saga: Saga, flow: Flow, facts: Iterable[Observation], now_ms: int | None) -> bool:
     """Whether none of this can change the course: most receipts, at most times."""
     course = saga.course
     if course is None or course.compensation is not None:
@@ -132,7 +132,7 @@ class _Turn:
 
     def take(
         self,
-        facts: Sequence[EventSeen | ReceiptSeen],
+        facts: Sequence[Observation],
         adopted: bool,
         commands: Sequence[CommandSeen],
     ) -> None:
@@ -204,7 +204,7 @@ class _Turn:
 
     # Compensation.
 
-    def _trigger_by_facts(self, flow: Flow, facts: Sequence[EventSeen | ReceiptSeen], adopted: bool) -> None:
+    def _trigger_by_facts(self, flow: Flow, facts: Sequence[Observation], adopted: bool) -> None:
         if self._compensating() or not flow.compensation.triggers:
             return
         if adopted:  # what came before the first event counts as having come now

@@ -10,7 +10,7 @@ dropped by every other order as well.
 from collections.abc import Sequence
 
 from saga.core.receipt import Outcome
-from tracker.core.frame import EventSeen, ReceiptSeen
+from tracker.core.frame import EventSeen, Observation, ReceiptSeen
 from tracker.core.saga import (
     ATTEMPTS_MAX,
     COPIES_MAX,
@@ -33,7 +33,7 @@ _CODES: dict[Outcome, int] = {outcome: code for code, outcome in enumerate(OUTCO
 _SETTLED = _CODES["ignored"]
 
 
-def fold(saga: Saga | None, saga_id: str, facts: Sequence[EventSeen | ReceiptSeen]) -> Saga:
+def fold(saga: Saga | None, saga_id: str, facts: Sequence[Observation]) -> Saga:
     """The saga after these facts; `saga` itself, which may be None for a new one, stays as it is.
 
     Returns `saga` where the facts tell nothing new, so that `is` says whether to write it. What has

@@ -71,7 +71,10 @@ class CommandSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fac
     undo: bool
 
 
-Fact = EventSeen | ReceiptSeen | CommandSeen
+Observation = EventSeen | ReceiptSeen
+"""What happened in the business."""
+
+Fact = Observation | CommandSeen
 
 
 class Watermark(Struct, frozen=True, array_like=True, gc=False):
