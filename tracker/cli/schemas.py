@@ -1,15 +1,17 @@
-"""Writes the JSON Schemas of what the tracker reads of operators and tells the world: `make schemas`."""
+"""Writes the JSON Schemas of what the tracker reads and what it tells the world: `make schemas`."""
 
 import json
 import sys
 from pathlib import Path
 
-from tracker.core.cloudevent import json_schemas
+from tracker.core import cloudevent
+from tracker.flow import schema
 
 
 def schema_texts() -> dict[str, str]:
     """The published files by name, as they are to be written."""
-    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in json_schemas().items()}
+    schemas = {**cloudevent.json_schemas(), **schema.json_schemas()}
+    return {name: json.dumps(content, indent=2) + "\n" for name, content in schemas.items()}
 
 
 def write_schemas(folder: Path) -> None:

@@ -28,6 +28,14 @@ def track(
             envvar="SAGA_TRACKER_TOPICS",
         ),
     ] = None,
+    flows: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of flow files (*.yaml). Without it the tracker follows the flows that the cluster "
+            "knows already.",
+            envvar="SAGA_FLOWS_DIR",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step of a rebalance.")] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
@@ -36,12 +44,17 @@ def track(
     Runs until Ctrl-C. Start it on several machines and they share the work; stop it, and it catches
     up later.
 
-    Example: saga track --topics 'orders,payments' --state-dir /var/lib/saga
+    Example: saga track --flows schemas/flows --state-dir /var/lib/saga
     """
     # Faust takes a second to import, and `saga --help` loads every command.
     from tracker.runtime.worker import main
 
-    given = {"bootstrap_servers": bootstrap_servers, "state_dir": state_dir, "tracker_topics": topics}
+    given = {
+        "bootstrap_servers": bootstrap_servers,
+        "state_dir": state_dir,
+        "tracker_topics": topics,
+        "flows_dir": None if flows is None else str(flows),
+    }
     settings = TrackerSettings().model_copy(update={k: v for k, v in given.items() if v is not None})
     code = main(settings, logging.DEBUG if verbose else logging.INFO)
     # Threads of Faust that hang must not keep a process alive that has said goodbye.

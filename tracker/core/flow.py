@@ -170,14 +170,24 @@ class Flow(Struct, frozen=True):
 
 
 class Flows:
-    """All flows that are known, in all their versions."""
+    """All flows that are known, in all their versions.
 
-    def __init__(self, flows: tuple[Flow, ...] = ()) -> None:
+    Parameters
+    ----------
+    retired : versions, by name and number, that begin no more sagas; those they began go on.
+    """
+
+    def __init__(
+        self, flows: tuple[Flow, ...] = (), retired: frozenset[tuple[str, int]] = frozenset()
+    ) -> None:
         self._by_version = {(flow.name, flow.version): flow for flow in flows}
         newest: dict[str, Flow] = {}
         for flow in sorted(self._by_version.values(), key=lambda flow: (flow.version, flow.name)):
             newest[flow.name] = flow
-        self._beginning = {flow.begins: flow for flow in newest.values()}
+        self._newest = newest
+        self._beginning = {
+            flow.begins: flow for flow in newest.values() if (flow.name, flow.version) not in retired
+        }
         self.payloads = frozenset(name for flow in self._by_version.values() for name in flow.payloads())
         """Event types whose payload is needed by a version that may still have open sagas."""
 
@@ -185,8 +195,12 @@ class Flows:
         return iter(self._by_version.values())
 
     def beginning(self, event_type: str) -> Flow | None:
-        """The newest version of the flow that such an event begins."""
+        """The newest version of the flow that such an event begins, unless it is retired."""
         return self._beginning.get(event_type)
+
+    def newest(self, name: str) -> Flow | None:
+        """The newest version of a flow, retired or not; None when no version is known."""
+        return self._newest.get(name)
 
     def get(self, name: str, version: int) -> Flow | None:
         """One version of a flow; None when it is not known."""

@@ -121,7 +121,7 @@ class Short:
 
 @dataclass(frozen=True)
 class Variants:
-    """One of several forms: the first of which a marking field is there, else the last."""
+    """One of several forms: the first of which a marking field stands there, else the last."""
 
     marked: tuple[tuple[tuple[str, ...], Form], ...]
 

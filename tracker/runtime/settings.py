@@ -18,6 +18,13 @@ class TrackerSettings(KafkaSettings):
             "Each tracker on a machine needs its own."
         ),
     ] = Path("data/tracker")
+    flows_dir: Annotated[
+        str,
+        Field(
+            description="Folder of flow files (*.yaml), published to all trackers and read again when one "
+            "changes. Empty: only the flows that the cluster knows already."
+        ),
+    ] = ""
     tracker_topics: Annotated[
         str,
         Field(

@@ -10,9 +10,8 @@ from tracker.core.command import COMMANDS_TOPIC
 from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC, LIFECYCLE_TOPIC
 from tracker.core.frame import STEPS_TOPIC
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
+from tracker.flow.record import FLOWS_TOPIC
 from tracker.runtime.settings import TrackerSettings
-
-FLOWS_TOPIC = "saga.flows"
 
 _READ_SECONDS_MAX = 15.0
 

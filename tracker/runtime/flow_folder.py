@@ -1,0 +1,98 @@
+"""The folder of flow files that a tracker is given: read at the start, and again when a file changes."""
+
+from pathlib import Path
+
+from tracker.core.flow import Flow, Flows
+from tracker.flow.check import check_together
+from tracker.flow.files import flow_paths, read_flow_file
+from tracker.flow.parse import FlowFile, place_of, same_meaning
+from tracker.flow.problem import Problem
+
+FILES_MAX = 1000
+
+Problems = dict[str, tuple[Problem, ...]]
+"""By file."""
+
+
+class FlowFolder:
+    """The flow files in a folder, as they were when `look` was last called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[Path, tuple[tuple[int, int], FlowFile]] = {}
+        self._unreadable: tuple[Problem, ...] = ()
+
+    def look(self) -> bool:
+        """Read what has changed; whether anything has. Blocks while it reads and parses."""
+        before, missing = self._files, self._unreadable
+        self._files, self._unreadable = {}, ()
+        try:
+            paths = list(flow_paths([self.folder]))
+            if not self.folder.is_dir():
+                raise NotADirectoryError(f"{self.folder} is no folder")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._unreadable = (_whole(self.folder, f"the folder of flow files can't be read: {reason}"),)
+            paths = []
+        if len(paths) > FILES_MAX:
+            self._unreadable = (_whole(self.folder, f"{len(paths)} files, but {FILES_MAX} are the most"),)
+        for path in paths[:FILES_MAX]:
+            stamp = _stamp(path)
+            known = before.get(path)
+            self._files[path] = known if known and known[0] == stamp else (stamp, read_flow_file(path))
+        changed = {path: stamp for path, (stamp, _) in self._files.items()} != {
+            path: stamp for path, (stamp, _) in before.items()
+        }
+        return changed or missing != self._unreadable
+
+    def judged(self, known: Flows) -> tuple[list[Flow], Problems]:
+        """The flows that may be followed, and the problems of all files; a file with any is not followed.
+
+        `known` is what the cluster follows already: a version keeps its meaning for good, since sagas run
+        by it.
+        """
+        files = [file for _, file in self._files.values()]
+        problems: Problems = {file.file: file.problems for file in files}
+        for problem in check_together([file for file in files if file.flow is not None]):
+            problems[problem.file] += (problem,)
+        flows: list[Flow] = []
+        for file in files:
+            if file.flow is not None and not problems[file.file]:
+                problems[file.file] = _against(file, file.flow, known)
+                if not problems[file.file]:
+                    flows.append(file.flow)
+        if self._unreadable:
+            problems[str(self.folder)] = self._unreadable
+        return flows, problems
+
+
+def _against(file: FlowFile, flow: Flow, known: Flows) -> tuple[Problem, ...]:
+    same = known.get(flow.name, flow.version)
+    if same is not None:
+        if same_meaning(same, flow):
+            return ()
+        message = f"{flow.name}@{flow.version} says something else in this cluster: raise `version`"
+        return (_at(file, "version", message),)
+    other = known.beginning(flow.begins)
+    if other is not None and other.name != flow.name:
+        retire = f"`saga flows retire {other.name}` ends that"
+        message = f"`{flow.begins}` begins the flow {other.name} in this cluster: {retire}"
+        return (_at(file, "begins", message),)
+    return ()
+
+
+def _at(file: FlowFile, field: str, message: str) -> Problem:
+    place = place_of(file.places, (field,))
+    return Problem(file.file, place.line, place.column, message)
+
+
+def _whole(folder: Path, message: str) -> Problem:
+    return Problem(str(folder), 1, 1, message)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, -1)  # reading it tells why
+    return found.st_mtime_ns, found.st_size
