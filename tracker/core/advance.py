@@ -4,35 +4,24 @@ Pure, and the same for a repeat: a tracker that died between the effects of a co
 reads the same frames again, decides the same, and every effect has the id it had before.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
 
-from saga.core.ids import derived_id
-from tracker.core import compensation
-from tracker.core.compensation import Compensating, command_data
+from tracker.core.compensation import UNDELIVERABLE_RETRY_MS, Compensating, pivot
 from tracker.core.course import HISTORY_MAX, Act, CompensationState, Course, Outcome, Told, UndoState
-from tracker.core.effect import Alert, Effect, Lifecycle, Publish, Reply, Stage
-from tracker.core.effect import Cause as AlertCause
-from tracker.core.flow import (
-    Emit,
-    ExpressionFailed,
-    Flow,
-    Flows,
-    Rule,
-    WhenBreach,
-    WhenDeadLetter,
-    WhenEvent,
-)
+from tracker.core.effect import Cause, Effect, Stage
+from tracker.core.flow import Flow, Flows, WhenBreach
 from tracker.core.fold import fold
-from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation, ReceiptSeen
+from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation
+from tracker.core.operators import obey
 from tracker.core.saga import Saga
 from tracker.core.sla import clocks, judge
-from tracker.core.status import standings
 from tracker.core.subscriptions import Subscriptions
+from tracker.core.teller import Teller, reply
 from tracker.core.timeline import Timeline
-from tracker.core.variables import variables
+from tracker.core.trigger import Triggered, by_dead_letters, by_events
 
 
 class World(NamedTuple):
@@ -60,24 +49,22 @@ def advance(
     saga : None when nothing is known of it yet. Commands alone do not make a saga.
     now_ms : None as long as the time is not known; then nothing is judged.
     """
-    told = [fact for fact in facts if not isinstance(fact, CommandSeen)]
-    commands = [fact for fact in facts if isinstance(fact, CommandSeen)]
-    folded = fold(saga, saga_id, told) if told else saga
+    news = [fact for fact in facts if not isinstance(fact, CommandSeen)]
+    commands = [fact for fact in facts if isinstance(fact, CommandSeen)] if len(news) < len(facts) else []
+    folded = fold(saga, saga_id, news) if news else saga
     if folded is None:
         unknown = "no saga with this id has been seen"
-        return Advanced(None, [_reply(saga_id, command, False, unknown) for command in commands])
-    flow, adopted = _flow(saga, folded, told, world.flows)
-    if flow is None and not commands:
-        return Advanced(folded, [])
-    if not commands and not adopted and flow is not None and _irrelevant(folded, flow, told, now_ms):
+        return Advanced(None, [reply(saga_id, command, False, unknown) for command in commands])
+    flow, adopted = _flow(saga, folded, news, world.flows)
+    if not commands and (flow is None or not (adopted or _matters(folded, flow, news, now_ms))):
         return Advanced(folded, [])
     turn = _Turn(folded, flow, now_ms, world)
-    turn.take(told, adopted, commands)
+    turn.take(news, adopted, commands)
     return Advanced(turn.saga(), turn.effects)
 
 
 def _flow(
-    before: Saga | None, saga: Saga, facts: Iterable[Observation], flows: Flows
+    before: Saga | None, saga: Saga, news: Iterable[Observation], flows: Flows
 ) -> tuple[Flow | None, bool]:
     """The flow of the saga, and whether it is only now known to be of it.
 
@@ -87,7 +74,7 @@ def _flow(
     course = saga.course
     if course is not None and course.flow:
         return flows.get(course.flow, course.flow_version), False
-    for fact in facts:
+    for fact in news:
         if isinstance(fact, EventSeen) and not fact.cause:
             known = None if before is None else before.steps.get(fact.id)
             if known is None or known.seen is None:
@@ -98,15 +85,15 @@ def _flow(
     return None, False
 
 
-def _irrelevant(saga: Saga, flow: Flow, facts: Iterable[Observation], now_ms: int | None) -> bool:
-    """Whether none of this can change the course: most receipts, at most times."""
+def _matters(saga: Saga, flow: Flow, news: Iterable[Observation], now_ms: int | None) -> bool:
+    """Whether any of this can change the course: most receipts, at most times, can't."""
     course = saga.course
     if course is None or course.compensation is not None:
-        return False
+        return True
     if saga.due_ms >= 0 and now_ms is not None and now_ms >= saga.due_ms:
-        return False
-    return not any(
-        isinstance(fact, EventSeen) or fact.outcome == "dead-lettered" or flow.times_answers for fact in facts
+        return True
+    return flow.times_answers or any(
+        isinstance(fact, EventSeen) or fact.outcome == "dead-lettered" for fact in news
     )
 
 
@@ -119,9 +106,13 @@ class _Turn:
         self._now_ms = now_ms
         self._world = world
         self._timeline = Timeline(saga)
+        self._teller = Teller(saga.id, self._timeline, world.subscriptions, world.wall_ms)
         self._course = saga.course or Course()
         self._next_ms = -1
-        self.effects: list[Effect] = []
+
+    @property
+    def effects(self) -> list[Effect]:
+        return self._teller.effects
 
     def saga(self) -> Saga:
         """The saga with what was decided."""
@@ -130,17 +121,11 @@ class _Turn:
             return before
         return Saga(before.version, before.id, self._next_ms, before.steps, self._course)
 
-    def take(
-        self,
-        facts: Sequence[Observation],
-        adopted: bool,
-        commands: Sequence[CommandSeen],
-    ) -> None:
+    def take(self, news: Sequence[Observation], adopted: bool, commands: Sequence[CommandSeen]) -> None:
         """Decide everything that these facts, these commands and the time ask for."""
         if adopted and self._flow is not None:
-            self._course = structs.replace(
-                self._course, flow=self._flow.name, flow_version=self._flow.version
-            )
+            name, version = self._flow.name, self._flow.version
+            self._course = structs.replace(self._course, flow=name, flow_version=version)
             self._stage("started", self._began_ms())
         for command in sorted(commands, key=lambda command: (command.at_ms, command.id)):
             self._obey(command)
@@ -148,11 +133,9 @@ class _Turn:
             self._next_ms = self._saga.due_ms
             return
         self._find_end(self._flow)
-        self._trigger_by_facts(self._flow, facts, adopted)
+        self._trigger_by_news(self._flow, news, adopted)
         self._judge(self._flow)
         self._compensate(self._flow)
-
-    # The end of the saga.
 
     def _find_end(self, flow: Flow) -> None:
         if self._course.outcome:
@@ -170,118 +153,67 @@ class _Turn:
     # Deadlines.
 
     def _judge(self, flow: Flow) -> None:
-        judged = judge(list(clocks(flow, self._timeline)), self._course, self._now_ms)
+        running = list(clocks(flow, self._timeline)) if flow.rules else []
+        judged = judge(running, self._course, self._now_ms)
         self._next_ms = judged.next_ms
         if judged.told is not self._course.told:
             self._course = structs.replace(self._course, told=judged.told)
-        rules = {rule.name: rule for rule in flow.rules}
         for told in judged.news:
-            self._tell(flow, rules[told.rule], told)
+            self._tell(flow, told)
         if judged.news and self._course.compensation is not None:
             # A breach has begun a compensation, and that has stopped the other clocks.
-            self._next_ms = judge(list(clocks(flow, self._timeline)), self._course, None).next_ms
+            self._next_ms = judge(running, self._course, None).next_ms
 
-    def _tell(self, flow: Flow, rule: Rule, told: Told) -> None:
-        level: Stage = "breached" if told.breached else "warned"
+    def _tell(self, flow: Flow, told: Told) -> None:
+        rule = next(rule for rule in flow.rules if rule.name == told.rule)
         place = f"{told.rule}:{told.event}"
         at_ms = told.due_ms if told.breached else told.due_ms - rule.within_ms + rule.warn_ms
-        self._stage(level, at_ms, place=place, rule=told.rule, due_ms=told.due_ms)
+        stage: Stage = "breached" if told.breached else "warned"
+        self._stage(stage, at_ms, place=place, rule=told.rule, due_ms=told.due_ms)
         if rule.on_breach.alert:
-            cause: AlertCause = "breach" if told.breached else "warning"
+            cause: Cause = "breach" if told.breached else "warning"
             late = "" if told.late_ms < 0 else f", by {told.late_ms / 1000:g} s"
-            words = f"breached{late}" if told.breached else f"due in {(told.due_ms - at_ms) / 1000:g} s"
-            self._alert(cause, place, at_ms, f"{told.rule}: {words}", told.rule, told.event)
+            left = f"due in {(told.due_ms - at_ms) / 1000:g} s"
+            message = f"{told.rule}: {f'breached{late}' if told.breached else left}"
+            self._alert(cause, message, place=place, at_ms=at_ms, rule=told.rule, event=told.event)
         if not told.breached:
             return
-        if rule.on_breach.emit is not None:
-            self._emit(rule.on_breach.emit, f"breach:{place}", told.event or self._root(), told.rule)
-        wanted = rule.on_breach.compensate or any(
-            isinstance(trigger, WhenBreach) and trigger.rule == told.rule
-            for trigger in flow.compensation.triggers
-        )
-        if wanted:
-            self._trigger(flow, f"breach of {told.rule}", "", told.due_ms)
+        emit = rule.on_breach.emit
+        if emit is not None:
+            event = told.event or self._timeline.root or ""
+            self._teller.emit(self._course, emit, event, place=f"breach:{place}", reason=told.rule)
+        triggers = flow.compensation.triggers
+        if rule.on_breach.compensate or WhenBreach(told.rule) in triggers:
+            self._trigger(flow, Triggered(f"breach of {told.rule}", "", told.due_ms))
 
     # Compensation.
 
-    def _trigger_by_facts(self, flow: Flow, facts: Sequence[Observation], adopted: bool) -> None:
-        if self._compensating() or not flow.compensation.triggers:
+    def _trigger_by_news(self, flow: Flow, news: Sequence[Observation], adopted: bool) -> None:
+        if self._course.compensation is not None or not flow.compensation.triggers:
             return
         if adopted:  # what came before the first event counts as having come now
-            events = sorted(self._timeline.steps)
-            answered = events
+            events = answered = sorted(self._timeline.steps)
         else:
-            events = [fact.id for fact in facts if isinstance(fact, EventSeen)]
-            answered = [fact.event for fact in facts if isinstance(fact, ReceiptSeen)]
-        for trigger in flow.compensation.triggers:
-            match trigger:
-                case WhenEvent():
-                    self._trigger_by_events(flow, trigger, events)
-                case WhenDeadLetter():
-                    self._trigger_by_dead_letters(flow, trigger, answered)
-                case WhenBreach():
-                    pass  # `_tell` looks at these
-            if self._compensating():
-                return
+            events = [fact.id for fact in news if isinstance(fact, EventSeen)]
+            answered = [fact.event for fact in news if not isinstance(fact, EventSeen)]
+        for triggered in by_events(flow, self._timeline, self._saga.id, events):
+            self._trigger(flow, triggered)
+        if not self._course.outcome:  # who fails with the news of the end does not take it back
+            for triggered in by_dead_letters(flow, self._timeline, answered):
+                self._trigger(flow, triggered)
 
-    def _compensating(self) -> bool:
-        return self._course.compensation is not None
-
-    def _trigger_by_events(self, flow: Flow, trigger: WhenEvent, events: Iterable[str]) -> None:
-        for event in events:
-            seen = self._timeline.step(event).seen
-            if seen is not None and seen.type == trigger.type and self._holds(trigger, event, seen.time_ms):
-                self._trigger(flow, trigger.type, event, seen.time_ms)
-
-    def _holds(self, trigger: WhenEvent, event: str, at_ms: int) -> bool:
-        if trigger.condition is None:
-            return True
-        try:
-            value = trigger.condition.evaluate(variables(self._timeline, self._saga.id, event, ""))
-            if isinstance(value, bool):
-                return value
-            reason = f"its value is {value!r}, but a condition is true or false"
-        except ExpressionFailed as error:
-            reason = str(error)
-        message = f"the condition {trigger.condition.text!r} on {trigger.type} has no answer: {reason}"
-        self._alert("expression", event, at_ms, message, event=event)
-        return False
-
-    def _trigger_by_dead_letters(self, flow: Flow, trigger: WhenDeadLetter, events: Iterable[str]) -> None:
-        if self._course.outcome:
-            return  # whoever fails with the news of the end does not take it back
-        ours = {
-            name
-            for milestone in flow.events.values()
-            if milestone.undo is not None
-            for name in (milestone.undo.command.type, milestone.undo.confirmed)
-        }
-        for event in events:
-            step = self._timeline.steps.get(event)
-            if step is None or (step.seen is not None and step.seen.type in ours):
-                continue
-            for service, handling in standings(step).items():
-                named = not trigger.services or service in trigger.services
-                if named and handling.standing.outcome == "dead-lettered":
-                    event_type = "an event" if step.seen is None else step.seen.type
-                    at_ms = handling.standing.at_ms
-                    self._trigger(flow, f"{service} gave up {event_type}", event, at_ms)
-
-    def _trigger(self, flow: Flow, reason: str, event: str, at_ms: int) -> None:
+    def _trigger(self, flow: Flow, triggered: Triggered) -> None:
         """Begin a compensation that nobody decided by hand."""
-        if self._course.compensation is not None:
-            return
-        passed = compensation.pivot(flow, self._timeline)
-        if passed:
+        reason, event, at_ms, unanswered = triggered
+        if unanswered:
+            self._alert("expression", reason, place=event, at_ms=at_ms, event=event)
+        elif self._course.compensation is None and pivot(flow, self._timeline):
             message = f"{reason}: not compensated, since the saga is past its pivot; an operator may"
-            self._alert("past-pivot", f"{reason}:{event}", at_ms, message, event=event)
-            return
-        self._begin(reason, event, at_ms, by_operator=False)
-
-    def _begin(self, reason: str, event: str, at_ms: int, by_operator: bool) -> None:
-        begun = CompensationState(reason, event, at_ms, by_operator)
-        self._course = structs.replace(self._course, compensation=begun)
-        self._stage("compensating", at_ms, place="1", reason=reason)
+            self._alert("past-pivot", message, place=f"{reason}:{event}", at_ms=at_ms, event=event)
+        elif self._course.compensation is None:
+            begun = CompensationState(reason, event, at_ms, by_operator=False)
+            self._course = structs.replace(self._course, compensation=begun)
+            self._stage("compensating", at_ms, place="1", reason=reason)
 
     def _compensate(self, flow: Flow) -> None:
         before = self._course.compensation
@@ -297,6 +229,7 @@ class _Turn:
             self._world.wall_ms,
         ).progress()
         self.effects.extend(progress.commands)
+        self._due(progress.next_ms)
         state = progress.state
         if state.round > before.round:
             self._stage("compensating", state.at_ms, place=str(state.round), reason="another event came")
@@ -305,19 +238,16 @@ class _Turn:
         if state.done_ms >= 0 and before.done_ms < 0:
             state = self._compensated(flow, state)
         self._course = structs.replace(self._course, compensation=state)
-        if progress.next_ms >= 0:
-            self._due(progress.next_ms)
 
     def _tell_trouble(self, undo: UndoState) -> None:
         seen = self._timeline.step(undo.event).seen
-        name = undo.event if seen is None else seen.type
+        message = f"undo of {undo.event if seen is None else seen.type}: {undo.error}"
         place = f"{undo.event}:{undo.attempt}"
         if undo.status == "stuck":
-            self._stage("stuck", self._world.wall_ms, place=place, reason=f"undo of {name}: {undo.error}")
-            cause: AlertCause = "stuck"
+            self._stage("stuck", self._world.wall_ms, place=place, reason=message)
+            self._alert("stuck", message, place=place, event=undo.event)
         else:
-            cause = "undeliverable"
-        self._alert(cause, place, self._world.wall_ms, f"undo of {name}: {undo.error}", event=undo.event)
+            self._alert("undeliverable", message, place=place, event=undo.event)
 
     def _compensated(self, flow: Flow, state: CompensationState) -> CompensationState:
         """Everything is undone: say so, first to the services. While nobody knows the event, it waits."""
@@ -326,178 +256,61 @@ class _Turn:
             if not self._world.subscriptions.topic_of(then.type):
                 if state.then_due_ms < 0:
                     message = f"no service announces {then.type}, with which the compensation ends"
-                    self._alert("undeliverable", "then", self._world.wall_ms, message)
-                due_ms = self._world.wall_ms + compensation.UNDELIVERABLE_RETRY_MS
+                    self._alert("undeliverable", message, place="then")
+                due_ms = self._world.wall_ms + UNDELIVERABLE_RETRY_MS
                 self._due(due_ms)
                 return structs.replace(state, done_ms=-1, then_due_ms=due_ms)
-            published = self._emit(then, "then", self._root(), state.reason, cause=state.trigger)
+            root = self._timeline.root or ""
+            published = self._teller.emit(
+                self._course, then, root, place="then", reason=state.reason, cause=state.trigger
+            )
             state = structs.replace(state, then=published, then_due_ms=-1)
         self._stage("compensated", state.done_ms, place=str(state.round), reason=state.reason)
         return state
-
-    def _due(self, due_ms: int) -> None:
-        self._next_ms = due_ms if self._next_ms < 0 else min(self._next_ms, due_ms)
 
     # Operators.
 
     def _obey(self, command: CommandSeen) -> None:
         for act in self._course.history:
             if act.command == command.id:
-                self.effects.append(_reply(self._saga.id, command, act.accepted, act.message))
+                self._teller.reply(command, act.accepted, act.message)
                 return
-        refusal = self._carried_out(command)
+        before = self._course
+        self._course, refusal = obey(command, before, self._flow, self._timeline)
         message = refusal or "done"
         act = Act(command.id, command.action, command.by, command.reason, command.at_ms, not refusal, message)
         history = (*self._course.history, act)[-HISTORY_MAX:]
         self._course = structs.replace(self._course, history=history)
-        self.effects.append(_reply(self._saga.id, command, not refusal, message))
+        if self._course.compensation is not None and before.compensation is None:
+            self._stage("compensating", command.at_ms, place="1", reason=command.reason)
+        if self._course.outcome != before.outcome:
+            self._stage("cancelled", command.at_ms, reason=command.reason)
+        self._teller.reply(command, not refusal, message)
 
-    def _carried_out(self, command: CommandSeen) -> str:
-        """Do what the command asks for; why not, or "" when it is done."""
-        if not command.by or not command.reason:
-            return "a command needs `by` and `reason`: they are kept in the history of the saga"
-        match command.action:
-            case "note":
-                return ""
-            case "compensate":
-                return self._order_compensation(command)
-            case "cancel":
-                return self._order_cancellation(command)
-            case "retry":
-                return self._order_undos(
-                    command,
-                    lambda undo: structs.replace(undo, status="planned", left=self._attempts(undo.event)),
-                )
-            case "skip":
-                return self._order_undos(
-                    command,
-                    lambda undo: structs.replace(undo, status="skipped", settled_ms=command.at_ms),
-                )
-            case "done":
-                return self._order_undos(
-                    command,
-                    lambda undo: structs.replace(undo, status="done", settled_ms=command.at_ms),
-                )
-
-    def _order_compensation(self, command: CommandSeen) -> str:
-        if self._flow is None:
-            return "the saga is of no known flow, so nothing says how to undo it"
-        if self._course.compensation is not None:
-            done = self._course.compensation.done_ms >= 0
-            return "the saga is compensated" if done else "the saga is being compensated already"
-        self._begin(command.reason, "", command.at_ms, by_operator=True)
-        return ""
-
-    def _order_cancellation(self, command: CommandSeen) -> str:
-        if self._course.outcome:
-            return f"the saga is {self._course.outcome} already; `compensate` undoes it all the same"
-        if command.undo and (refusal := self._order_compensation(command)):
-            return refusal
-        self._course = structs.replace(self._course, outcome="cancelled", ended_ms=command.at_ms)
-        self._stage("cancelled", command.at_ms, reason=command.reason)
-        return ""
-
-    def _order_undos(self, command: CommandSeen, settle: Callable[[UndoState], UndoState]) -> str:
-        state = self._course.compensation
-        if state is None or self._flow is None:
-            return "the saga is not being compensated"
-        stuck = {
-            undo.event for undo in state.undos if undo.status == "stuck" and command.event in ("", undo.event)
-        }
-        if not stuck:
-            return f"no undo of {command.event} is stuck" if command.event else "no undo is stuck"
-        undos = tuple(settle(undo) if undo.event in stuck else undo for undo in state.undos)
-        self._course = structs.replace(self._course, compensation=structs.replace(state, undos=undos))
-        return ""
-
-    def _attempts(self, event: str) -> int:
-        seen = self._timeline.step(event).seen
-        milestone = None if self._flow is None or seen is None else self._flow.events.get(seen.type)
-        return 1 if milestone is None or milestone.undo is None else milestone.undo.attempts
-
-    # Effects.
-
-    def _emit(self, emit: Emit, place: str, event: str, reason: str, cause: str = "") -> str:
-        """Publish an event that a flow file asks for; its id, "" if it could not be made."""
-        event_id = derived_id(self._saga.id, f"tracker.{place}.{emit.type}", 0)
-        topic = self._world.subscriptions.topic_of(emit.type)
-        seen = self._timeline.step(event).seen if event in self._timeline.steps else None
-        try:
-            if not topic:
-                raise ExpressionFailed(f"no service announces {emit.type}, so its topic is not known")
-            data = command_data(emit, self._timeline, self._saga.id, event, reason)
-        except ExpressionFailed as error:
-            self._alert("undeliverable", place, self._world.wall_ms, f"{emit.type}: {error}", event=event)
-            return ""
-        self.effects.append(
-            Publish(
-                event_id,
-                self._saga.id,
-                topic,
-                emit.type,
-                cause or event,
-                "" if seen is None else seen.key,
-                data,
-                self._world.wall_ms,
-            )
-        )
-        return event_id
+    # What all of them need.
 
     def _stage(
-        self, stage: Stage, at_ms: int, place: str = "", rule: str = "", due_ms: int = -1, reason: str = ""
+        self, stage: Stage, at_ms: int, *, place: str = "", rule: str = "", due_ms: int = -1, reason: str = ""
     ) -> None:
-        event_id = derived_id(self._saga.id, f"tracker.{stage}.{place}", 0)
-        course = self._course
-        self.effects.append(
-            Lifecycle(
-                event_id,
-                self._saga.id,
-                self._key(),
-                course.flow,
-                course.flow_version,
-                stage,
-                at_ms,
-                rule,
-                due_ms,
-                reason,
-            )
-        )
+        self._teller.stage(self._course, stage, at_ms, place=place, rule=rule, due_ms=due_ms, reason=reason)
 
     def _alert(
-        self, cause: AlertCause, place: str, at_ms: int, message: str, rule: str = "", event: str = ""
+        self,
+        cause: Cause,
+        message: str,
+        *,
+        place: str,
+        at_ms: int | None = None,
+        rule: str = "",
+        event: str = "",
     ) -> None:
-        event_id = derived_id(self._saga.id, f"tracker.alert.{cause}.{place}", 0)
-        course = self._course
-        self.effects.append(
-            Alert(
-                event_id,
-                self._saga.id,
-                self._key(),
-                course.flow,
-                course.flow_version,
-                cause,
-                at_ms,
-                message,
-                rule,
-                event,
-            )
-        )
+        self._teller.alert(self._course, cause, message, place=place, at_ms=at_ms, rule=rule, event=event)
 
-    def _root(self) -> str:
-        return self._timeline.root or ""
+    def _due(self, due_ms: int) -> None:
+        if due_ms >= 0:
+            self._next_ms = due_ms if self._next_ms < 0 else min(self._next_ms, due_ms)
 
     def _began_ms(self) -> int:
         root = self._timeline.root
         seen = None if root is None else self._timeline.step(root).seen
         return 0 if seen is None else seen.time_ms
-
-    def _key(self) -> str:
-        root = self._timeline.root
-        seen = None if root is None else self._timeline.step(root).seen
-        return "" if seen is None else seen.key
-
-
-def _reply(saga_id: str, command: CommandSeen, accepted: bool, message: str) -> Reply:
-    return Reply(
-        derived_id(command.id, "tracker.reply", 0), command.id, saga_id, accepted, message, command.at_ms
-    )

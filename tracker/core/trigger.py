@@ -1,0 +1,68 @@
+"""What triggers a compensation, found among the news of one step."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tracker.core.flow import ExpressionFailed, Flow, WhenDeadLetter, WhenEvent
+from tracker.core.status import standings
+from tracker.core.timeline import Timeline
+from tracker.core.variables import variables
+
+
+class Triggered(NamedTuple):
+    """A reason to compensate, or, with `unanswered`, a condition that could not say whether there is one."""
+
+    reason: str
+    event: str
+    at_ms: int
+    unanswered: bool = False
+
+
+def by_events(flow: Flow, timeline: Timeline, saga_id: str, events: Iterable[str]) -> Iterator[Triggered]:
+    """What these events trigger."""
+    wanted = {
+        trigger.type: trigger for trigger in flow.compensation.triggers if isinstance(trigger, WhenEvent)
+    }
+    for event in events:
+        seen = timeline.step(event).seen
+        trigger = None if seen is None else wanted.get(seen.type)
+        if trigger is None or seen is None:
+            continue
+        try:
+            if _holds(trigger, timeline, saga_id, event):
+                yield Triggered(seen.type, event, seen.time_ms)
+        except ExpressionFailed as error:
+            condition = "" if trigger.condition is None else trigger.condition.text
+            reason = f"the condition {condition!r} on {seen.type} has no answer: {error}"
+            yield Triggered(reason, event, seen.time_ms, unanswered=True)
+
+
+def _holds(trigger: WhenEvent, timeline: Timeline, saga_id: str, event: str) -> bool:
+    if trigger.condition is None:
+        return True
+    value = trigger.condition.evaluate(variables(timeline, saga_id, event, ""))
+    if isinstance(value, bool):
+        return value
+    raise ExpressionFailed(f"its value is {value!r}, but a condition is true or false")
+
+
+def by_dead_letters(flow: Flow, timeline: Timeline, events: Iterable[str]) -> Iterator[Triggered]:
+    """What it triggers that a service gave one of these events up: not commands and confirmations of ours."""
+    triggers = [trigger for trigger in flow.compensation.triggers if isinstance(trigger, WhenDeadLetter)]
+    if not triggers:
+        return
+    ours = {
+        name
+        for milestone in flow.events.values()
+        if milestone.undo is not None
+        for name in (milestone.undo.command.type, milestone.undo.confirmed)
+    }
+    for event in events:
+        step = timeline.steps.get(event)
+        if step is None or (step.seen is not None and step.seen.type in ours):
+            continue
+        for service, handling in standings(step).items():
+            meant = any(not trigger.services or service in trigger.services for trigger in triggers)
+            if meant and handling.standing.outcome == "dead-lettered":
+                event_type = "an event" if step.seen is None else step.seen.type
+                yield Triggered(f"{service} gave up {event_type}", event, handling.standing.at_ms)
