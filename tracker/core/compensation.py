@@ -53,35 +53,28 @@ class PlannedUndo(NamedTuple):
 
 def actions(flow: Flow, timeline: Timeline, past_pivot: bool) -> list[Action]:
     """The events that are to be undone, newest first; behind a pivot only if `past_pivot`."""
-    pivots = [time_ms for time_ms, _ in timeline.of(*_pivots(flow))]
+    pivots = [time_ms for time_ms, _ in timeline.of(*flow.pivots)]
     found = []
-    for name, milestone in flow.events.items():
-        if milestone.undo is None:
-            continue
+    for name, undo in flow.undoes.items():
         for time_ms, event in timeline.of(name):
             seen = timeline.step(event).seen
             if seen is not None and (past_pivot or not pivots or time_ms < pivots[0]):
-                found.append(Action(event, seen, milestone.undo))
+                found.append(Action(event, seen, undo))
     return sorted(found, key=lambda action: (action.seen.time_ms, action.event), reverse=True)
 
 
 def pivot(flow: Flow, timeline: Timeline) -> str:
     """The id of the event with which the saga went past its pivot; "" if it has not."""
-    passed = timeline.of(*_pivots(flow))
+    passed = timeline.of(*flow.pivots)
     return passed[0][1] if passed else ""
-
-
-def _pivots(flow: Flow) -> tuple[str, ...]:
-    return tuple(name for name, milestone in flow.events.items() if milestone.pivot)
 
 
 def confirmations(flow: Flow, timeline: Timeline) -> dict[str, int]:
     """When each event that has been undone was, by the id of the event."""
     found: dict[str, int] = {}
     undoing: dict[str, set[str]] = {}
-    for name, milestone in flow.events.items():
-        if milestone.undo is not None:
-            undoing.setdefault(milestone.undo.confirmed, set()).add(name)
+    for name, undo in flow.undoes.items():
+        undoing.setdefault(undo.confirmed, set()).add(name)
     for confirmed, undone in undoing.items():
         candidates = [event for _, event in timeline.of(*undone)]
         for time_ms, event in timeline.of(confirmed):

@@ -4,6 +4,7 @@ All durations are milliseconds. "" stands for a name that is not given, -1 for a
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -132,8 +133,8 @@ class Compensation(Struct, frozen=True):
     then: Emit | None = None
 
 
-class Flow(Struct, frozen=True):
-    """One version of a flow. `source` is the text of its file."""
+class Flow(Struct, frozen=True, dict=True):
+    """One version of a flow. `source` is the text of its file. What is asked for at each step is kept."""
 
     name: str
     version: int
@@ -146,25 +147,59 @@ class Flow(Struct, frozen=True):
     description: str = ""
     source: str = ""
 
-    @property
+    @cached_property
     def ends(self) -> tuple[str, ...]:
         """The event types with which a saga of the flow is over."""
         return (*self.completed, *self.failed)
 
-    @property
+    @cached_property
+    def pivots(self) -> tuple[str, ...]:
+        """The event types behind which nothing is undone by itself."""
+        return tuple(name for name, milestone in self.events.items() if milestone.pivot)
+
+    @cached_property
+    def undoes(self) -> Mapping[str, Undo]:
+        """How each event type is undone that can be."""
+        return {name: milestone.undo for name, milestone in self.events.items() if milestone.undo is not None}
+
+    @cached_property
+    def undo_words(self) -> frozenset[str]:
+        """The types of commands and confirmations, which are not part of the way forward."""
+        return frozenset(
+            name for undo in self.undoes.values() for name in (undo.command.type, undo.confirmed)
+        )
+
+    @cached_property
+    def watched(self) -> Mapping[str, tuple[WhenEvent, ...]]:
+        """The triggers on each event type that has any."""
+        found: dict[str, tuple[WhenEvent, ...]] = {}
+        for trigger in self.compensation.triggers:
+            if isinstance(trigger, WhenEvent):
+                found[trigger.type] = (*found.get(trigger.type, ()), trigger)
+        return found
+
+    @cached_property
+    def dead_letters(self) -> tuple[WhenDeadLetter, ...]:
+        """The triggers on dead letters."""
+        return tuple(trigger for trigger in self.compensation.triggers if isinstance(trigger, WhenDeadLetter))
+
+    @cached_property
     def times_answers(self) -> bool:
         """Whether a rule is about how soon a service answers, so that receipts move its clocks."""
         return any(isinstance(rule, Answer) for rule in self.rules)
 
+    @cached_property
     def payloads(self) -> frozenset[str]:
-        """The event types whose payload the tracker needs: those it undoes or has a condition on."""
-        needed = {name for name, milestone in self.events.items() if milestone.undo is not None}
+        """The event types whose payload is needed: to undo them, to derive from them, for a condition."""
+        needed = set(self.undoes)
         needed |= {
-            trigger.type
-            for trigger in self.compensation.triggers
-            if isinstance(trigger, WhenEvent) and trigger.condition is not None
+            name
+            for name, triggers in self.watched.items()
+            if any(trigger.condition is not None for trigger in triggers)
         }
-        if needed or self.compensation.then or any(rule.on_breach.emit for rule in self.rules):
+        emitting = [rule for rule in self.rules if rule.on_breach.emit is not None]
+        needed |= {rule.event for rule in emitting if isinstance(rule, Answer)}
+        if needed or emitting or self.compensation.then is not None:
             needed.add(self.begins)
         return frozenset(needed)
 
@@ -188,7 +223,7 @@ class Flows:
         self._beginning = {
             flow.begins: flow for flow in newest.values() if (flow.name, flow.version) not in retired
         }
-        self.payloads = frozenset(name for flow in self._by_version.values() for name in flow.payloads())
+        self.payloads = frozenset(name for flow in self._by_version.values() for name in flow.payloads)
         """Event types whose payload is needed by a version that may still have open sagas."""
 
     def __iter__(self) -> Iterator[Flow]:

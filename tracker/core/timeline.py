@@ -29,7 +29,10 @@ class Timeline:
         """Time and id of the events of these types, oldest first."""
         if len(types) == 1:
             return self._by_type.get(types[0], [])
-        return sorted(event for name in types for event in self._by_type.get(name, ()))
+        found = [event for name in types for event in self._by_type.get(name, ())]
+        if len(found) > 1:
+            found.sort()
+        return found
 
     def times(self) -> list[int]:
         """The times of all events, oldest first."""

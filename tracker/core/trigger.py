@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tracker.core.flow import ExpressionFailed, Flow, WhenDeadLetter, WhenEvent
+from tracker.core.flow import ExpressionFailed, Flow, WhenEvent
 from tracker.core.status import standings
 from tracker.core.timeline import Timeline
 from tracker.core.variables import variables
@@ -20,21 +20,18 @@ class Triggered(NamedTuple):
 
 def by_events(flow: Flow, timeline: Timeline, saga_id: str, events: Iterable[str]) -> Iterator[Triggered]:
     """What these events trigger."""
-    wanted = {
-        trigger.type: trigger for trigger in flow.compensation.triggers if isinstance(trigger, WhenEvent)
-    }
+    watched = flow.watched
     for event in events:
         seen = timeline.step(event).seen
-        trigger = None if seen is None else wanted.get(seen.type)
-        if trigger is None or seen is None:
-            continue
-        try:
-            if _holds(trigger, timeline, saga_id, event):
-                yield Triggered(seen.type, event, seen.time_ms)
-        except ExpressionFailed as error:
-            condition = "" if trigger.condition is None else trigger.condition.text
-            reason = f"the condition {condition!r} on {seen.type} has no answer: {error}"
-            yield Triggered(reason, event, seen.time_ms, unanswered=True)
+        for trigger in () if seen is None else watched.get(seen.type, ()):
+            assert seen is not None
+            try:
+                if _holds(trigger, timeline, saga_id, event):
+                    yield Triggered(seen.type, event, seen.time_ms)
+            except ExpressionFailed as error:
+                condition = "" if trigger.condition is None else trigger.condition.text
+                reason = f"the condition {condition!r} on {seen.type} has no answer: {error}"
+                yield Triggered(reason, event, seen.time_ms, unanswered=True)
 
 
 def _holds(trigger: WhenEvent, timeline: Timeline, saga_id: str, event: str) -> bool:
@@ -48,18 +45,12 @@ def _holds(trigger: WhenEvent, timeline: Timeline, saga_id: str, event: str) -> 
 
 def by_dead_letters(flow: Flow, timeline: Timeline, events: Iterable[str]) -> Iterator[Triggered]:
     """What it triggers that a service gave one of these events up: not commands and confirmations of ours."""
-    triggers = [trigger for trigger in flow.compensation.triggers if isinstance(trigger, WhenDeadLetter)]
+    triggers = flow.dead_letters
     if not triggers:
         return
-    ours = {
-        name
-        for milestone in flow.events.values()
-        if milestone.undo is not None
-        for name in (milestone.undo.command.type, milestone.undo.confirmed)
-    }
     for event in events:
         step = timeline.steps.get(event)
-        if step is None or (step.seen is not None and step.seen.type in ours):
+        if step is None or (step.seen is not None and step.seen.type in flow.undo_words):
             continue
         for service, handling in standings(step).items():
             meant = any(not trigger.services or service in trigger.services for trigger in triggers)
