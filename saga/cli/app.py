@@ -26,7 +26,11 @@ def application() -> typer.Typer:
     app.command("kafka")(kafka)
     app.command("run")(run_command)
     for entry in sorted(entry_points(group=COMMANDS_GROUP)):
-        app.command(entry.name)(entry.load())
+        command = entry.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=entry.name)
+        else:
+            app.command(entry.name)(command)
     return app
 
 

@@ -44,9 +44,7 @@ def run(command: Coroutine[object, object, int]) -> None:
 
     What the world does wrong is told in one line on stderr, exit code 1.
     """
-    # The client tells of each attempt to connect; the one line at the end says it all.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("saga").setLevel(logging.ERROR)
+    quiet()
     try:
         code = asyncio.run(command)
     except KeyboardInterrupt:
@@ -55,3 +53,9 @@ def run(command: Coroutine[object, object, int]) -> None:
         print(f"saga: {error}", file=sys.stderr)
         code = 1
     raise typer.Exit(code)
+
+
+def quiet() -> None:
+    """The client tells of each attempt to connect; the one line at the end says it all."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("saga").setLevel(logging.ERROR)

@@ -1,10 +1,10 @@
-"""A flow file against what services announce, and flow files against each other."""
+"""A flow file against what services announce, against other files, and against what a cluster follows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from saga.core.receipt import ServiceAnnouncement
-from tracker.core.flow import Answer, Between, Emit, Flow, Undo, WhenDeadLetter, WhenEvent
-from tracker.flow.parse import FlowFile, place_of
+from tracker.core.flow import Answer, Between, Emit, Flow, Flows, Undo, WhenDeadLetter, WhenEvent
+from tracker.flow.parse import FlowFile, place_of, same_meaning
 from tracker.flow.problem import Problem, nearest
 from tracker.flow.reading import FieldPath
 
@@ -50,6 +50,25 @@ def check_together(files: Sequence[FlowFile]) -> tuple[Problem, ...]:
             message = f"`{draft.begins}` begins {other} already: an event begins one flow"
             found.append(_problem(file, ("begins",), message))
     return tuple(sorted(found))
+
+
+def check_against(file: FlowFile, known: Flows) -> tuple[Problem, ...]:
+    """Whether a file says something else than what a cluster follows under the same name."""
+    flow = file.draft
+    if flow is None:
+        return ()
+    same = known.get(flow.name, flow.version)
+    if same is not None:
+        if file.flow is None or same_meaning(same, file.flow):
+            return ()
+        message = f"{flow.name}@{flow.version} says something else in this cluster: raise `version`"
+        return (_problem(file, ("version",), message),)
+    other = known.beginning(flow.begins)
+    if other is not None and other.name != flow.name:
+        retire = f"`saga flows retire {other.name}` ends that"
+        message = f"`{flow.begins}` begins the flow {other.name} in this cluster: {retire}"
+        return (_problem(file, ("begins",), message),)
+    return ()
 
 
 class _Checking:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-_LIKE_ENOUGH = 0.6
+_LIKE_ENOUGH = 0.7
+_DOTTED_LIKE_ENOUGH = 0.8  # names such as payment.charged and payment.refunded share half of their letters
 
 
 class Place(NamedTuple):
@@ -36,4 +37,5 @@ class Problem(Struct, frozen=True, order=True):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like this one; "" if none is like it."""
-    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=_LIKE_ENOUGH)), "")
+    cutoff = _DOTTED_LIKE_ENOUGH if "." in word else _LIKE_ENOUGH
+    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=cutoff)), "")

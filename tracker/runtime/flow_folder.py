@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tracker.core.flow import Flow, Flows
-from tracker.flow.check import check_together
+from tracker.flow.check import check_against, check_together
 from tracker.flow.files import flow_paths, read_flow_file
-from tracker.flow.parse import FlowFile, place_of, same_meaning
+from tracker.flow.parse import FlowFile
 from tracker.flow.problem import Problem
 
 FILES_MAX = 1000
@@ -58,32 +58,12 @@ class FlowFolder:
         flows: list[Flow] = []
         for file in files:
             if file.flow is not None and not problems[file.file]:
-                problems[file.file] = _against(file, file.flow, known)
+                problems[file.file] = check_against(file, known)
                 if not problems[file.file]:
                     flows.append(file.flow)
         if self._unreadable:
             problems[str(self.folder)] = self._unreadable
         return flows, problems
-
-
-def _against(file: FlowFile, flow: Flow, known: Flows) -> tuple[Problem, ...]:
-    same = known.get(flow.name, flow.version)
-    if same is not None:
-        if same_meaning(same, flow):
-            return ()
-        message = f"{flow.name}@{flow.version} says something else in this cluster: raise `version`"
-        return (_at(file, "version", message),)
-    other = known.beginning(flow.begins)
-    if other is not None and other.name != flow.name:
-        retire = f"`saga flows retire {other.name}` ends that"
-        message = f"`{flow.begins}` begins the flow {other.name} in this cluster: {retire}"
-        return (_at(file, "begins", message),)
-    return ()
-
-
-def _at(file: FlowFile, field: str, message: str) -> Problem:
-    place = place_of(file.places, (field,))
-    return Problem(file.file, place.line, place.column, message)
 
 
 def _whole(folder: Path, message: str) -> Problem:

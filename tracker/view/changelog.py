@@ -80,20 +80,31 @@ async def read_saga(settings: KafkaSettings, saga_id: str) -> bytes | None:
 
 async def read_subscriptions(settings: KafkaSettings) -> Subscriptions:
     """Who is subscribed to what; nobody when no service has announced itself yet."""
-    partitions = await _partitions(settings, SERVICES_TOPIC)
+    return Subscriptions(await read_announcements(settings))
+
+
+async def read_announcements(settings: KafkaSettings) -> list[ServiceAnnouncement]:
+    """What services announce of themselves; the newest announcement of each."""
+    found = [_announcement(value) for value in (await read_compacted(settings, SERVICES_TOPIC)).values()]
+    return [announcement for announcement in found if announcement is not None]
+
+
+async def read_compacted(settings: KafkaSettings, topic: str) -> dict[bytes, bytes]:
+    """The newest value of each key of a topic; nothing when there is no such topic."""
+    partitions = await _partitions(settings, topic)
+    found: dict[bytes, bytes] = {}
     if not partitions:
-        return Subscriptions()
-    announced: dict[bytes | None, ServiceAnnouncement | None] = {}
+        return found
     async with _consumer(settings, partitions) as consumer:
         async for records in _to_end(consumer, partitions):
             for record in records:
-                announced[record.key] = _announcement(record.value)
-    return Subscriptions(announcement for announcement in announced.values() if announcement is not None)
+                found.pop(record.key or b"", None)
+                if record.value is not None:
+                    found[record.key or b""] = record.value
+    return found
 
 
-def _announcement(value: bytes | None) -> ServiceAnnouncement | None:
-    if value is None:
-        return None
+def _announcement(value: bytes) -> ServiceAnnouncement | None:
     try:
         return json.decode(value, type=ServiceAnnouncement)
     except (DecodeError, UnicodeDecodeError):
