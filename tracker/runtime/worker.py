@@ -18,10 +18,10 @@ from pathlib import Path
 from saga.core.errors import DeclarationError, SagaError
 from saga.runtime.kafka import AIOKafkaProducer, until_available
 from tracker.core.collect import Uncorrelated
-from tracker.core.flow import Flows
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.collector import Collector
 from tracker.runtime.effects import Effects
+from tracker.runtime.flows import FlowRegistry
 from tracker.runtime.knowledge import Knowledge
 from tracker.runtime.log import configure_logging
 from tracker.runtime.recovery import RecoveryFailed
@@ -35,15 +35,6 @@ logger = logging.getLogger(__name__)
 
 class StateFolderInUse(SagaError):
     """Another tracker of this machine has the state folder. Give this one its own with --state-dir."""
-
-
-class NoFlows:
-    """No flow is known."""
-
-    flows = Flows()
-
-    async def ready(self) -> None:
-        """They are known at once."""
 
 
 class Worker:
@@ -82,13 +73,13 @@ class Worker:
         if partitions is None:
             return
         announcements = Announcements(settings)
-        flows = NoFlows()
         async with _producer(settings) as producer, Effects(settings) as effects:
+            flows = FlowRegistry(settings, producer)
             known = Knowledge(announcements, flows)
             collector = Collector(settings, partitions, producer, announcements, known, self.uncorrelated)
             tracker = Tracker(settings, partitions, producer, effects, known)
             grace_seconds = settings.stop_grace_ms / 1000
-            await together(stop, grace_seconds, announcements, collector, tracker)
+            await together(stop, grace_seconds, announcements, flows, collector, tracker)
 
 
 @contextlib.asynccontextmanager
