@@ -118,8 +118,8 @@ def _compensation(flow: Flow, given: frozenset[FieldPath]) -> Iterator[Contradic
                 )
             case WhenDeadLetter(services=services) if "any" in services:
                 yield (*path, "dead_letter"), "`any` stands alone: it is every service", ""
-            case WhenEvent(type=event) if event in flow.ends:
-                message = f"`{event}` ends the saga, so it can't start to undo it: take it from `ends`"
+            case WhenEvent(type=event, condition=None) if event in flow.completed:
+                message = f"`{event}` completes the saga, and here it would always undo it: add an `if`"
                 yield (*path, "event"), message, ""
             case WhenEvent(type=event) if event and event == _type(compensation.then):
                 yield (*path, "event"), f"`{event}` is also `then`: undone sagas would be undone again", ""
