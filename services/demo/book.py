@@ -12,9 +12,10 @@ from tracker.core.chain import began_ms
 from tracker.core.errors import UnreadableSaga
 from tracker.core.saga import decode_saga
 from tracker.core.status import ENDED, Status, status
-from tracker.core.subscriptions import Subscriptions
-from tracker.view.changelog import Change, open_changelog, read_subscriptions
+from tracker.view.changelog import Change, open_changelog
+from tracker.view.known import Known, read_known
 from tracker.view.live import Live
+from tracker.view.row import Row
 from tracker.view.sagas import Sagas
 
 SETTLE_MS = 400
@@ -38,9 +39,9 @@ class Book:
 
     def __init__(self, since_ms: int) -> None:
         self._since_ms = since_ms
-        self._subscriptions = Subscriptions()
+        self._known = Known()
         self._changed: dict[str, Change] = {}
-        self.live = Live(Sagas(self._subscriptions), as_of_ms=self._since_ms)
+        self.live = Live(Sagas(self._known), as_of_ms=self._since_ms)
         self.lines: deque[Text] = deque(maxlen=_WAITING_LINES_MAX)
 
     async def follow(self, settings: KafkaSettings) -> None:
@@ -51,8 +52,8 @@ class Book:
         NothingTracked
             There is no saga table: the tracker has not made it yet.
         """
-        self._subscriptions = await read_subscriptions(settings)
-        self.live = Live(Sagas(self._subscriptions), as_of_ms=self._since_ms)
+        self._known = await read_known(settings)
+        self.live = Live(Sagas(self._known), as_of_ms=self._since_ms)
         async with open_changelog(settings) as changelog:
             async for changes in changelog.to_end():
                 self._take(changes)
@@ -75,14 +76,7 @@ class Book:
             for row in self.live.sagas.rows()
             if row.began_ms >= self._since_ms and row.key.startswith("o-")
         ]
-        counts = Counter(
-            "under way"
-            if row.in_flight
-            else "given up"
-            if row.status is Status.FAILED
-            else _OUTCOMES.get(row.where, "under way")
-            for row in rows
-        )
+        counts = Counter(_outcome(row) for row in rows)
         parts = [f"{counts[name]:,} {name}" for name in (*_OUTCOMES.values(), "given up", "under way")]
         return f"{len(rows):,} orders: {', '.join(parts)}; malformed records: {malformed:,}"
 
@@ -97,5 +91,13 @@ class Book:
             saga = decode_saga(value)
         except UnreadableSaga:
             return  # `live` counts it
-        if began_ms(saga) >= self._since_ms and status(saga, self._subscriptions) in ENDED:
-            self.lines.append(chain_line(saga, self._subscriptions, now_ms))
+        if began_ms(saga) >= self._since_ms and status(saga, self._known.subscriptions) in ENDED:
+            self.lines.append(chain_line(saga, self._known, now_ms))
+
+
+def _outcome(row: Row) -> str:
+    if row.in_flight:
+        return "under way"
+    if row.status is Status.FAILED and row.dead_letters:
+        return "given up"
+    return _OUTCOMES.get(row.where, "given up" if row.of_flow else "under way")

@@ -8,16 +8,16 @@ from tracker.cli.rows import waiting_text
 from tracker.core.chain import Link, chain
 from tracker.core.saga import Saga
 from tracker.core.status import Status
-from tracker.core.subscriptions import Subscriptions
+from tracker.view.known import Known
 from tracker.view.row import Row, row_of
 
 _KEY_WIDTH = 9
 _EVENTS_WIDTH = len("placed → reserved → charged (2nd attempt) → dispatched")
 
 
-def chain_line(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> Text:
+def chain_line(saga: Saga, known: Known, now_ms: int) -> Text:
     """Business key, events in the order of their causes, and how it stands."""
-    row = row_of(saga, subscriptions)
+    row = row_of(saga, known)
     line = Text(f"{row.key or saga.id[:_KEY_WIDTH]:<{_KEY_WIDTH}}")
     events = " → ".join(_event(saga, link) for link in chain(saga))
     line.append(f"{events:<{_EVENTS_WIDTH}}")
@@ -40,8 +40,12 @@ def _ending(row: Row, now_ms: int) -> str:
     match row.status:
         case Status.COMPLETED:
             return after
+        case Status.COMPENSATED | Status.CANCELLED:
+            return f"{row.status} {after}"
         case Status.FAILED:
+            if not row.dead_letters:
+                return f"failed {after}"
             (service, error), *_ = row.dead_letters
             return f"dead-lettered by {service} ({error.rpartition('.')[2]}) {after}"
-        case Status.OPEN | Status.RETRYING:
+        case Status.OPEN | Status.RETRYING | Status.COMPENSATING | Status.STUCK:
             return f"{row.status}: {waiting_text(row, now_ms)}"

@@ -133,7 +133,7 @@ def test_show_finds_a_saga_by_its_id_or_the_end_of_it(tracked: str, name: str) -
     told = saga(tracked, "show", name)
 
     assert told.returncode == 0
-    assert told.stdout.startswith(f"order.placed  {OPEN_ID}  o-1042  open\n")
+    assert told.stdout.startswith(f"(unknown) order.placed  {OPEN_ID}  o-1042  open\n")
     assert "payments 38 ms, 2nd attempt (Timeout)" in told.stdout
 
 
@@ -164,7 +164,7 @@ def test_watch_without_a_terminal_prints_one_picture(tracked: str) -> None:
     told = saga(tracked, "watch")
 
     assert told.returncode == 0
-    assert "order.placed  in flight 1  retrying 0  failed 1  done 1" in told.stdout
+    assert "(unknown) order.placed  in flight 1  retrying 0  failed 1  done 1" in told.stdout
 
 
 def test_watch_follows_until_ctrl_c_and_sees_a_new_saga(tracked: str) -> None:

@@ -1,7 +1,7 @@
 """The tree of causes."""
 
 from tests.facts import CHARGED, DISPATCHED, PLACED, RESERVED, event, receipt
-from tracker.core.chain import business_key, chain, first_event, flow_name, last_event
+from tracker.core.chain import begin_type, business_key, chain, first_event, flow_name, last_event
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
 
@@ -66,9 +66,10 @@ def test_a_chain_may_be_longer_than_pythons_stack() -> None:
     assert chain(fold(None, "s", facts))[-1].depth == 2_999
 
 
-def test_a_saga_is_named_after_its_first_event() -> None:
-    assert flow_name(fold(None, "s", ORDER)) == "order.placed"
-    assert flow_name(fold(None, "s", RESERVED)) == "(unknown)"
+def test_a_saga_of_no_flow_begins_with_its_first_event() -> None:
+    assert flow_name(fold(None, "s", ORDER)) == "(unknown)"
+    assert begin_type(fold(None, "s", ORDER)) == "order.placed"
+    assert begin_type(fold(None, "s", RESERVED)) == ""
     assert first_event(fold(None, "s", RESERVED)) is None
 
 

@@ -15,6 +15,7 @@ from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
 from tracker.core.subscriptions import Subscriptions
+from tracker.view.known import Known
 
 SOME = 2_000
 
@@ -67,6 +68,6 @@ def _is_an_order(record: Malformed) -> bool:
     ids=["dispatched", "given up", "retrying"],
 )
 def test_the_chain_of_an_order_is_one_line(facts: list[Observation], events: str, ending: str) -> None:
-    line = chain_line(fold(None, "s1", facts), Subscriptions(SERVICES), NOON_MS + 2_014).plain
+    line = chain_line(fold(None, "s1", facts), Known(Subscriptions(SERVICES)), NOON_MS + 2_014).plain
 
     assert re.split(r" {2,}", line) == ["o-1042", events, ending]

@@ -14,6 +14,7 @@ from tracker.core.saga import encode_saga
 from tracker.core.status import Status
 from tracker.core.subscriptions import Subscriptions
 from tracker.view.changelog import Change
+from tracker.view.known import Known
 from tracker.view.live import Live
 from tracker.view.sagas import Sagas
 from tracker.view.selection import Selection, Sort
@@ -30,7 +31,7 @@ def change(saga_id: str, facts: list[Observation]) -> Change:
 
 @pytest.fixture
 def sagas() -> Sagas:
-    found = Sagas(Subscriptions(SERVICES))
+    found = Sagas(Known(Subscriptions(SERVICES)))
     found.put(
         [
             change("0193a7c2-51e0-7d3c-9a1f-000000000001", COMPLETED),
@@ -58,13 +59,13 @@ def test_a_list_shows_what_needs_a_look_first(sagas: Sagas) -> None:
     rows, _ = sagas.listed(Selection(), Sort.STATUS, 50, NOW_MS)
 
     assert shown(rows_table(rows, NOW_MS, sagas.short_id_length(rows))) == dedent("""\
-       AGE  ID         STATUS     KEY     FLOW          WHERE              WAITING FOR
-    1m 00s  …00000004  failed     o-1042  order.placed  payment.charged    shipping: dead-lettered (NoStreet)
-    1m 00s  …00000003  retrying   o-1042  order.placed  stock.reserved     payments, 1m 00s (retry 1)
-    1m 00s  …00000002  open       o-1042  order.placed  payment.charged    shipping, 59 s
-    1m 00s  …00000001  completed  o-1042  order.placed  parcel.dispatched
-      10 s  …00000005  completed  v-1     visit.booked  visit.booked
-    """)
+       AGE  ID         STATUS     KEY     FLOW                    WHERE              WAITING FOR
+    1m 00s  …00000004  failed     o-1042  (unknown) order.placed  payment.charged    shipping: dead-lettered (NoStreet)
+    1m 00s  …00000003  retrying   o-1042  (unknown) order.placed  stock.reserved     payments, 1m 00s (retry 1)
+    1m 00s  …00000002  open       o-1042  (unknown) order.placed  payment.charged    shipping, 59 s
+    1m 00s  …00000001  completed  o-1042  (unknown) order.placed  parcel.dispatched
+      10 s  …00000005  completed  v-1     (unknown) visit.booked  visit.booked
+    """)  # noqa: E501
 
 
 def test_a_narrow_list_keeps_to_its_width(sagas: Sagas) -> None:
@@ -126,7 +127,7 @@ def test_a_saga_is_found_by_its_key_and_by_either_end_of_its_id(sagas: Sagas) ->
 
 
 def test_short_ids_tell_the_shown_sagas_from_all_others() -> None:
-    sagas = Sagas(Subscriptions())
+    sagas = Sagas(Known())
     sagas.put([change("aa-1234567890", OPEN), change("ba-1234567890", OPEN), change("other-0000000", OPEN)])
 
     assert sagas.short_id_length(sagas.matching("aa-1234567890")) == 13
@@ -138,13 +139,13 @@ def test_a_picture_has_the_flows_their_stages_and_the_oldest_in_flight(sagas: Sa
 
     assert shown(picture(now, NOW_MS, None)) == dedent("""\
     as of 400 ms ago · nothing new for 12 s
-    order.placed  in flight 2  retrying 1  failed 1  done 1  0.0/s ▁▁▁▁█▁▁▁▁▁
+    (unknown) order.placed  in flight 2  retrying 1  failed 1  done 1  0.0/s ▁▁▁▁█▁▁▁▁▁
       reserved 1 → charged 1
-    visit.booked  in flight 0  retrying 0  failed 0  done 1  0.0/s ▁▁▁▁▁▁▁▁▁█
+    (unknown) visit.booked  in flight 0  retrying 0  failed 0  done 1  0.0/s ▁▁▁▁▁▁▁▁▁█
 
-       AGE  ID         STATUS    KEY     FLOW          WHERE            WAITING FOR
-    1m 00s  …00000002  open      o-1042  order.placed  payment.charged  shipping, 59 s
-    1m 00s  …00000003  retrying  o-1042  order.placed  stock.reserved   payments, 1m 00s (retry 1)
+       AGE  ID         STATUS    KEY     FLOW                    WHERE            WAITING FOR
+    1m 00s  …00000002  open      o-1042  (unknown) order.placed  payment.charged  shipping, 59 s
+    1m 00s  …00000003  retrying  o-1042  (unknown) order.placed  stock.reserved   payments, 1m 00s (retry 1)
     """)
 
 
@@ -157,7 +158,7 @@ def test_a_picture_is_no_higher_than_the_screen(sagas: Sagas) -> None:
 
 
 def test_an_empty_table_says_so() -> None:
-    assert "there is no saga yet" in shown(picture(Live(Sagas(Subscriptions())), NOW_MS, 24))
+    assert "there is no saga yet" in shown(picture(Live(Sagas(Known())), NOW_MS, 24))
 
 
 def test_counts_follow_a_saga_from_stage_to_stage(sagas: Sagas) -> None:

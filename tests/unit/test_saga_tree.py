@@ -21,15 +21,16 @@ from tracker.cli.tree import saga_tree
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
 from tracker.core.subscriptions import Subscriptions
+from tracker.view.known import Known
 
 SAGA_ID = "0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411"
-SUBSCRIPTIONS = Subscriptions(SERVICES)
+KNOWN = Known(Subscriptions(SERVICES))
 
 
 def shown(facts: list[Observation], *, after_ms: int = 192_000, width: int = 160) -> str:
     console = Console(width=width, color_system=None, highlight=False)
     with console.capture() as capture:
-        console.print(saga_tree(fold(None, SAGA_ID, facts), SUBSCRIPTIONS, NOON_MS + after_ms))
+        console.print(saga_tree(fold(None, SAGA_ID, facts), KNOWN, NOON_MS + after_ms))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
@@ -39,7 +40,7 @@ def text(expected: str) -> str:
 
 def test_a_finished_saga_tells_who_did_what_and_how_long_it_took() -> None:
     assert shown(PLACED + RESERVED + CHARGED + DISPATCHED) == text("""
-    order.placed  0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411  o-1042  completed after 1.1 s
+    (unknown) order.placed  0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411  o-1042  completed after 1.1 s
     began 2025-10-09 12:00:00 UTC, 3m 12s ago
     12:00:00.000  orders     order.placed                         inventory 12 ms
     12:00:00.014  inventory  └─ stock.reserved           + 14 ms  payments 38 ms, 2nd attempt (Timeout)
@@ -50,7 +51,7 @@ def test_a_finished_saga_tells_who_did_what_and_how_long_it_took() -> None:
 
 def test_a_retry_tells_when_it_goes_on_and_why_it_has_to() -> None:
     assert shown(PLACED + RESERVED, after_ms=220) == text("""
-    order.placed  0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411  o-1042  retrying
+    (unknown) order.placed  0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411  o-1042  retrying
     began 2025-10-09 12:00:00 UTC, 220 ms ago
     12:00:00.000  orders     order.placed                inventory 12 ms
     12:00:00.014  inventory  └─ stock.reserved  + 14 ms  payments: 2nd attempt in 800 ms (Timeout: no answer)
@@ -81,7 +82,7 @@ def test_what_is_odd_about_an_event_stands_beside_it() -> None:
         receipt("e6", "orders", "ignored", after_ms=10),
     ]
     assert shown(facts) == text("""
-    order.placed  0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411  o-1042  open
+    (unknown) order.placed  0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411  o-1042  open
     began 2025-10-09 12:00:00 UTC, 3m 12s ago
     12:00:00.000  orders  order.placed          inventory: no answer for 3m 12s
                                                 published twice: orders/0@0, orders/0@7
@@ -110,7 +111,7 @@ def test_times_that_are_no_dates_are_shown_as_numbers() -> None:
 
 
 def test_the_json_of_a_saga_has_every_event_with_its_receipts() -> None:
-    told = saga_json(fold(None, SAGA_ID, PLACED + RESERVED), SUBSCRIPTIONS, NOON_MS + 220)
+    told = saga_json(fold(None, SAGA_ID, PLACED + RESERVED), KNOWN, NOON_MS + 220)
 
     assert told["status"] == "retrying"
     first, second = told["events"]  # type: ignore[misc]

@@ -6,16 +6,31 @@ import sys
 from rich.console import Console
 
 from tracker.core.status import Status
+from tracker.view.clocks import Stand
 
 _PLAIN_WIDTH = 200
 
 STATUS_STYLES = {
     Status.OPEN: "cyan",
     Status.RETRYING: "yellow",
+    Status.COMPENSATING: "yellow",
+    Status.STUCK: "bold red",
+    Status.COMPENSATED: "magenta",
     Status.FAILED: "red",
+    Status.CANCELLED: "magenta",
     Status.COMPLETED: "green",
 }
 """Colours mean state, and nothing else is coloured."""
+
+STAND_STYLES: dict[Stand, str] = {
+    "on time": "",
+    "due soon": "yellow",
+    "overdue": "red",
+    "met": "green",
+    "late": "red",
+    "missed": "red",
+    "stopped": "",
+}
 
 
 def output() -> Console:

@@ -1,10 +1,10 @@
-"""Flows as head lines: how many sagas are in flight and where, how many are done, how fast."""
+"""Flows as head lines: how many sagas are in flight and where, how many are done, how fast, how late."""
 
 from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
-from tracker.cli.console import STATUS_STYLES
+from tracker.cli.console import STAND_STYLES, STATUS_STYLES
 from tracker.core.status import Status
 from tracker.view.flows import FlowSummary, Stage
 
@@ -12,13 +12,18 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def flows_head(flows: Sequence[FlowSummary]) -> Text:
-    """Two lines for each flow: its numbers, and how many sagas stand at which stage."""
+    """Two lines for each flow: its numbers, and how many sagas stand at which stage and are undone."""
     lines: list[Text] = []
     for flow in flows:
         lines.append(_numbers(flow, flows))
-        if flow.stages:
-            lines.append(Text("  " + stages_text(flow.stages)))
+        if has_second_line(flow):
+            lines.append(_stages_line(flow))
     return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+
+
+def has_second_line(flow: FlowSummary) -> bool:
+    """Whether there is more to say of a flow than its numbers."""
+    return bool(flow.stages or flow.compensated or flow.cancelled)
 
 
 def stages_text(stages: Sequence[Stage]) -> str:
@@ -37,8 +42,15 @@ def flow_json(flow: FlowSummary) -> dict[str, object]:
         "flow": flow.flow,
         "in_flight": flow.in_flight,
         "retrying": flow.retrying,
+        "compensating": flow.compensating,
+        "stuck": flow.stuck,
         "completed": flow.completed,
         "failed": flow.failed,
+        "compensated": flow.compensated,
+        "cancelled": flow.cancelled,
+        "deadlines": {"on_time": flow.on_time, "due_soon": flow.due_soon, "overdue": flow.overdue}
+        if flow.timed
+        else None,
         "ended_per_second": flow.per_second,
         "stages": [{"type": stage.type, "sagas": stage.sagas} for stage in flow.stages],
     }
@@ -56,6 +68,28 @@ def _numbers(flow: FlowSummary, flows: Sequence[FlowSummary]) -> Text:
     line.append("  ")
     line.append(f"failed {failed}", style=STATUS_STYLES[Status.FAILED] if flow.failed else "")
     line.append(f"  done {count(lambda f: f.completed)}  {flow.per_second:,.1f}/s {_bars(flow.recent)}")
+    if flow.timed:
+        line.append(f"  on time {flow.on_time:,} · ")
+        line.append(f"due soon {flow.due_soon:,}", style=STAND_STYLES["due soon"] if flow.due_soon else "")
+        line.append(" · ")
+        line.append(f"overdue {flow.overdue:,}", style=STAND_STYLES["overdue"] if flow.overdue else "")
+    return line
+
+
+def _stages_line(flow: FlowSummary) -> Text:
+    line = Text("  " + stages_text(flow.stages))
+    undone = (
+        (Status.COMPENSATING, flow.compensating),
+        (Status.STUCK, flow.stuck),
+        (Status.COMPENSATED, flow.compensated),
+        (Status.CANCELLED, flow.cancelled),
+    )
+    between = "   " if flow.stages else ""
+    for status, sagas in undone:
+        if sagas:
+            line.append(between)
+            line.append(f"{status} {sagas:,}", style=STATUS_STYLES[status])
+            between = " · "
     return line
 
 

@@ -12,15 +12,20 @@ from saga.runtime.settings import KafkaSettings
 from tracker.cli.connection import BootstrapServers, connected, run
 from tracker.cli.console import note, output
 from tracker.cli.rows import row_json, rows_table
+from tracker.core.prediction import Forecast
 from tracker.core.status import Status
-from tracker.view.changelog import open_changelog, read_subscriptions
+from tracker.view.changelog import open_changelog
+from tracker.view.known import read_known
+from tracker.view.row import Row
 from tracker.view.sagas import Sagas
 from tracker.view.selection import Selection, Sort
 
 
 def list_(
     status: Annotated[list[Status] | None, typer.Option(help="Only these; may be given repeatedly.")] = None,
-    flow: Annotated[str | None, typer.Option(help="Only sagas of this flow.")] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="Only sagas of this flow, or that begin with this event.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Only sagas with this business key.")] = None,
     waiting_for: Annotated[
         str | None, typer.Option(help="Only those that this service has to answer.")
@@ -28,6 +33,13 @@ def list_(
     older_than: Annotated[
         str | None, typer.Option(help="Only those that began longer ago: 10s, 5m, 2h.")
     ] = None,
+    at_risk: Annotated[
+        bool,
+        typer.Option(
+            "--at-risk",
+            help="Only those likely to breach a deadline, or warned of one already; the likeliest first.",
+        ),
+    ] = False,
     sort: Annotated[Sort, typer.Option(help="status: what needs a look first; last: newest event first.")] = (
         Sort.STATUS
     ),
@@ -35,7 +47,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array instead of a table.")] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """List sagas: how old, how they stand, where they are, who they wait for.
+    """List sagas: how old, how they stand, where they are, who they wait for, what is due next.
 
     Example: saga list --waiting-for payments --older-than 10s
     """
@@ -44,6 +56,7 @@ def list_(
             bootstrap_servers,
             Selection(frozenset(status or ()), flow, key, waiting_for),
             older_than,
+            at_risk,
             sort,
             limit or sys.maxsize,
             as_json,
@@ -55,6 +68,7 @@ async def _list(
     bootstrap_servers: str | None,
     selection: Selection,
     older_than: str | None,
+    at_risk: bool,
     sort: Sort,
     limit: int,
     as_json: bool,
@@ -63,11 +77,19 @@ async def _list(
         selection = selection.older_than(duration_ms(older_than))
     sagas = await read_sagas(await connected(bootstrap_servers))
     now_ms = time.time_ns() // 1_000_000
-    rows, total = sagas.listed(selection, sort, limit, now_ms)
+    rows, total = (
+        sagas.at_risk(selection, limit, now_ms) if at_risk else sagas.listed(selection, sort, limit, now_ms)
+    )
+
+    def foresight(row: Row) -> Forecast | None:
+        return sagas.forecast(row, now_ms)
+
     if as_json:
-        print(msgspec_json.format(msgspec_json.encode([row_json(row, now_ms) for row in rows])).decode())
+        told = [row_json(row, now_ms, foresight(row)) for row in rows]
+        print(msgspec_json.format(msgspec_json.encode(told)).decode())
     elif rows:
-        output().print(rows_table(rows, now_ms, sagas.short_id_length(rows)))
+        length = sagas.short_id_length(rows)
+        output().print(rows_table(rows, now_ms, length, foresight=foresight if at_risk else None))
     else:
         note("no saga is like that" if len(sagas.rows()) else "there is no saga yet")
     if len(rows) < total:
@@ -79,7 +101,7 @@ async def _list(
 async def read_sagas(settings: KafkaSettings) -> Sagas:
     """Every saga as it is now."""
     async with open_changelog(settings) as changelog:
-        sagas = Sagas(await read_subscriptions(settings))
+        sagas = Sagas(await read_known(settings))
         async for changes in changelog.to_end():
             sagas.put(changes)
     return sagas

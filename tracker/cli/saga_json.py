@@ -1,19 +1,35 @@
 """One saga for programs: every event with its cause and its receipts."""
 
+from tracker.cli.history import act_json
 from tracker.cli.moment import timestamp
 from tracker.cli.rows import row_json, waiting_json
+from tracker.cli.sla import clock_json
+from tracker.cli.undos import compensation_json
 from tracker.core.chain import Link, chain
+from tracker.core.cloudevent import SOURCE
+from tracker.core.prediction import Forecast
 from tracker.core.saga import Attempt, Handling, Saga
 from tracker.core.status import waiting
-from tracker.core.subscriptions import Subscriptions
+from tracker.view.clocks import clock_views
+from tracker.view.known import Known
 from tracker.view.row import row_of
+from tracker.view.undo import undo_views
 
 
-def saga_json(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> dict[str, object]:
-    """What `saga list --json` tells of it, and its events: causes before their effects."""
-    owed = waiting(saga, subscriptions)
-    return row_json(row_of(saga, subscriptions), now_ms) | {
+def saga_json(saga: Saga, known: Known, now_ms: int, forecast: Forecast | None = None) -> dict[str, object]:
+    """What `saga list --json` tells of it, all that was decided, and its events: causes come first."""
+    owed = waiting(saga, known.subscriptions)
+    flow, course = known.flow_of(saga), saga.course
+    undoing = None if course is None else course.compensation
+    return row_json(row_of(saga, known), now_ms, forecast) | {
         "truncated": saga.truncated,
+        "outcome": None if course is None or not course.outcome else course.outcome,
+        "ended": None if course is None or course.ended_ms < 0 else timestamp(course.ended_ms),
+        "clocks": [clock_json(view, forecast) for view in clock_views(saga, flow, now_ms)],
+        "compensation": None
+        if undoing is None
+        else compensation_json(undoing, undo_views(saga, flow, known.subscriptions)),
+        "history": [] if course is None else [act_json(act) for act in course.history],
         "events": [
             _link(link)
             | {"waiting_for": [waiting_json(answer, now_ms) for answer in owed if answer.event == link.event]}
@@ -42,6 +58,7 @@ def _link(link: Link) -> dict[str, object]:
     return {
         "id": link.event,
         **known,
+        "by_tracker": seen is not None and seen.source == SOURCE,
         "depth": link.depth,
         "after_ms": link.after_ms,
         "cause_unknown": link.cause_unknown,

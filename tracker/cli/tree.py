@@ -1,6 +1,6 @@
 """One saga as a tree of causes, with what became of each event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -9,19 +9,43 @@ from rich.text import Text
 from tracker.cli.answers import answers
 from tracker.cli.console import STATUS_STYLES
 from tracker.cli.duration import human
+from tracker.cli.history import history_table
 from tracker.cli.moment import date_and_time, time_of_day
-from tracker.core.chain import Link, acted_ms, began_ms, begin_ms, business_key, chain, flow_name
+from tracker.cli.sla import clocks_table, forecast_text
+from tracker.cli.undos import MARK, undo_block
+from tracker.core.chain import (
+    UNKNOWN_FLOW,
+    Link,
+    acted_ms,
+    began_ms,
+    begin_ms,
+    begin_type,
+    business_key,
+    chain,
+    flow_name,
+)
+from tracker.core.cloudevent import SOURCE
+from tracker.core.prediction import Forecast
 from tracker.core.saga import COPIES_MAX, STEPS_MAX, Saga, Step
 from tracker.core.status import ENDED, status, waiting
-from tracker.core.subscriptions import Subscriptions
+from tracker.view.clocks import clock_views
+from tracker.view.known import Known
+from tracker.view.undo import UndoView, undo_views
 
 INDENT_MAX = 8
 """Levels that are drawn; deeper ones say how deep they are."""
 
 
-def saga_tree(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> RenderableType:
-    """A head line, then a line for each event, below its cause."""
-    owed = waiting(saga, subscriptions)
+def saga_tree(saga: Saga, known: Known, now_ms: int, forecast: Forecast | None = None) -> RenderableType:
+    """A head line, then a line for each event, below its cause; then clocks, undos and what operators did."""
+    return Group(
+        _head(saga, known, now_ms), _events(saga, known, now_ms), *_course(saga, known, now_ms, forecast)
+    )
+
+
+def _events(saga: Saga, known: Known, now_ms: int) -> Table:
+    owed = waiting(saga, known.subscriptions)
+    undos = {undo.command_id: undo for undo in _undos(saga, known)}
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for _ in range(3):
         grid.add_column(no_wrap=True)
@@ -31,37 +55,80 @@ def saga_tree(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> Renderab
     for link in chain(saga):
         del rails[link.depth :]
         rails.append(not link.last)
+        open_answers = [answer for answer in owed if answer.event == link.event]
         grid.add_row(
             time_of_day(begin_ms(link.step)),
             "" if link.step.seen is None else link.step.seen.source,
             _branch(rails) + _name(link),
-            "" if link.after_ms is None else _delta(link.after_ms),
+            _middle(link, undos),
             Text("\n").join(
-                [
-                    *answers(link, subscriptions, [a for a in owed if a.event == link.event], now_ms),
-                    *_oddities(link),
-                ]
+                [*answers(link, known.subscriptions, open_answers, now_ms), *_oddities(link)],
             ),
         )
-    return Group(_head(saga, subscriptions, now_ms), grid)
+    return grid
 
 
-def _head(saga: Saga, subscriptions: Subscriptions, now_ms: int) -> Text:
-    stands = status(saga, subscriptions)
+def _head(saga: Saga, known: Known, now_ms: int) -> Text:
+    stands = status(saga, known.subscriptions)
     began = began_ms(saga)
     ended = f" after {human(acted_ms(saga) - began)}" if stands in ENDED else ""
     head = Text("  ").join(
         [
-            Text(flow_name(saga)),
+            Text(_flow(saga)),
             Text(saga.id),
             *([Text(business_key(saga))] if business_key(saga) else []),
             Text(stands + ended, style=STATUS_STYLES[stands]),
         ]
     )
     head.append(f"\nbegan {date_and_time(began)}, {human(now_ms - began)} ago")
+    if saga.course is not None and saga.course.flow and known.flow_of(saga) is None:
+        head.append(
+            "\nthis version of its flow is not on saga.flows: deadlines and undos are not told in full"
+        )
     if saga.truncated:
         head.append(f"\nat its limit of {STEPS_MAX:,} events: there may be more that are not shown")
     return head
+
+
+def _flow(saga: Saga) -> str:
+    """`order v1`; `(unknown) order.placed` for a saga of no flow."""
+    if saga.course is not None and saga.course.flow:
+        return f"{flow_name(saga)} v{saga.course.flow_version}"
+    return f"{UNKNOWN_FLOW} {begin_type(saga)}".rstrip()
+
+
+def _course(saga: Saga, known: Known, now_ms: int, forecast: Forecast | None) -> Iterator[RenderableType]:
+    """What the tracker has decided, in paragraphs of their own."""
+    course = saga.course
+    if course is None:
+        return
+    flow = known.flow_of(saga)
+    views = clock_views(saga, flow, now_ms)
+    if views:
+        yield Text("\ndeadlines")
+        yield clocks_table(views, forecast)
+    if forecast is not None:
+        if not views:
+            yield Text()
+        yield Text(_forecast_line(forecast, now_ms))
+    if course.compensation is not None:
+        then = None if flow is None else flow.compensation.then
+        yield Text()
+        yield undo_block(course.compensation, _undos(saga, known), "" if then is None else then.type, now_ms)
+    if course.history:
+        yield Text("\noperators")
+        yield history_table(course.history)
+
+
+def _forecast_line(forecast: Forecast, now_ms: int) -> str:
+    told = f"  expected end: {forecast_text(forecast, now_ms)}"
+    if forecast.known:
+        told += f" (by {forecast.alike} before it that were at {forecast.where} as long)"
+    return told
+
+
+def _undos(saga: Saga, known: Known) -> list[UndoView]:
+    return undo_views(saga, known.flow_of(saga), known.subscriptions)
 
 
 def _branch(rails: list[bool]) -> str:
@@ -76,7 +143,18 @@ def _branch(rails: list[bool]) -> str:
 
 
 def _name(link: Link) -> str:
-    return f"event {link.event}" if link.step.seen is None else link.step.seen.type
+    seen = link.step.seen
+    if seen is None:
+        return f"event {link.event}"
+    return f"{MARK} {seen.type}" if seen.source == SOURCE else seen.type
+
+
+def _middle(link: Link, undos: Mapping[str, UndoView]) -> str:
+    """The time since the cause; which attempt it is, of an undo command."""
+    undo = undos.get(link.event)
+    if undo is not None:
+        return f"attempt {undo.attempt} of {undo.attempts}"
+    return "" if link.after_ms is None else _delta(link.after_ms)
 
 
 def _delta(after_ms: int) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from tracker.cli.connection import BootstrapServers, connected, run
 from tracker.cli.console import output
 from tracker.cli.duration import human
-from tracker.cli.flows import flow_json, flows_head
+from tracker.cli.flows import flow_json, flows_head, has_second_line
 from tracker.cli.rows import row_json, rows_table
 from tracker.core.status import ENDED, Status
 from tracker.view.flows import FlowSummary
@@ -36,7 +36,7 @@ def watch(
     ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Watch sagas live: by flow and stage, and those in flight that are oldest. Ctrl-C ends it.
+    """Watch sagas live: by flow and stage, how late, and those in flight that are oldest. Ctrl-C ends it.
 
     Without a terminal it prints one picture and ends, as with --once.
 
@@ -98,7 +98,7 @@ def picture_json(now: Live, now_ms: int) -> dict[str, object]:
         "as_of_ms_ago": now_ms - now.as_of_ms,
         "flows": [flow_json(flow) for flow in now.sagas.flows(now_ms)],
         "in_flight": total,
-        "oldest": [row_json(row, now_ms) for row in rows],
+        "oldest": [row_json(row, now_ms, now.sagas.forecast(row, now_ms)) for row in rows],
         "unreadable": now.sagas.unreadable,
     }
 
@@ -113,7 +113,7 @@ def _freshness(now: Live, now_ms: int) -> str:
 
 
 def _lines_of(flows: Iterable[FlowSummary]) -> int:
-    return sum(2 if flow.stages else 1 for flow in flows)
+    return sum(2 if has_second_line(flow) else 1 for flow in flows)
 
 
 def _now_ms() -> int:

@@ -1,12 +1,14 @@
 """What caused what: the events of a saga as a tree, and where it begins and ends."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec import Struct
 
+from tracker.core.cloudevent import SOURCE
 from tracker.core.saga import Saga, Seen, Step
 
 UNKNOWN_FLOW = "(unknown)"
+"""Stands for the flow of sagas that no flow file describes: they are tracked all the same."""
 
 
 class Link(Struct, frozen=True, gc=False):
@@ -102,10 +104,38 @@ def last_event(saga: Saga) -> Seen | None:
     return max((step.seen for step in saga.steps.values() if step.seen is not None), default=None)
 
 
+def forward_events(saga: Saga, undoing: Container[str] = frozenset()) -> list[Seen]:
+    """The events on the way of the business, oldest first: not what the tracker published or that led to.
+
+    While a saga is undone, the last of them is where it turned round. `undoing` are types that are not
+    part of the way either, whoever published them.
+    """
+    back = {
+        event for event, step in saga.steps.items() if step.seen is not None and step.seen.source == SOURCE
+    }
+    if back:
+        below, _, _ = _sorted_tree(saga)
+        todo = list(back)
+        while todo:
+            led_to = [event for event in below.get(todo.pop(), ()) if event not in back]
+            back.update(led_to)
+            todo += led_to
+    return sorted(
+        step.seen
+        for event, step in saga.steps.items()
+        if step.seen is not None and event not in back and step.seen.type not in undoing
+    )
+
+
 def flow_name(saga: Saga) -> str:
-    """What kind of saga it is: the type of its first event."""
+    """The flow whose file the tracker follows for this saga; `UNKNOWN_FLOW` if there is none."""
+    return (saga.course.flow if saga.course is not None else "") or UNKNOWN_FLOW
+
+
+def begin_type(saga: Saga) -> str:
+    """The type of the event that began the saga; "" until it has been read."""
     first = first_event(saga)
-    return UNKNOWN_FLOW if first is None else first.type
+    return "" if first is None else first.type
 
 
 def business_key(saga: Saga) -> str:

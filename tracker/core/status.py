@@ -1,14 +1,29 @@
 """How a saga stands: who has not answered yet, and what that makes of the whole.
 
-A status is never stored. It is read off the facts and the subscriptions, and moves as they arrive:
+A status is never stored. It is read off the facts, the subscriptions and the course, and moves as they
+do. A saga of a flow ends where its flow file says so:
 
-from              to         because
-open, retrying    retrying   a handler failed and is going to try again
-                  open       it answered, and others have not
-                  failed     the last answer came, and some event was dead-lettered
-                  completed  the last answer came
-failed, completed open       a late event, a new subscriber
-failed            completed  the dead letter was sent again and handled
+from              to            because
+open, retrying    retrying      a handler failed and is going to try again
+                  open          it answered
+                  completed     an event came with which the flow is completed
+                  failed        one came with which it has failed
+                  cancelled     an operator ended it, and nothing is undone
+any               compensating  a trigger of the flow, or an operator
+compensating      compensated   all undos are settled and the last event is published
+                  stuck         an undo has used up its attempts
+stuck             compensating  an operator had it tried again, skipped it or did it by hand
+compensated       compensating  another event came that has to be undone
+
+One of no known flow ends when nobody is left to answer:
+
+open, retrying    retrying      a handler failed and is going to try again
+                  open          it answered, and others have not
+                  failed        the last answer came, and some event was dead-lettered
+                  completed     the last answer came
+failed, completed open          a late event, a new subscriber
+failed            completed     the dead letter was sent again and handled
+any but an end    cancelled     an operator ended it
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,27 +32,36 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tracker.core.chain import begin_ms
+from tracker.core.course import Course
 from tracker.core.saga import Handling, Saga, Step
 from tracker.core.subscriptions import Subscriptions
 
 
 class Status(StrEnum):
-    """The four ways a saga can stand.
+    """The ways a saga can stand.
 
-    open : a subscribed service has not answered an event, or an event has not been read yet.
+    open : it goes on: a subscribed service has not answered an event, or the flow is not at its end.
     retrying : the same, and a handler that failed is going to try again.
-    failed : nobody is left to answer, and at least one event was dead-lettered.
-    completed : every subscribed service has answered every event.
+    compensating : what was done for it is being undone.
+    stuck : an undo has failed for good: an operator has to `saga retry`, `skip` or `done` it.
+    compensated : all that was done for it is undone.
+    failed : the flow ended so; without a flow: nobody is left to answer, and an event was dead-lettered.
+    cancelled : an operator ended it, without undoing anything.
+    completed : the flow ended so; without a flow: every subscribed service has answered every event.
     """
 
     OPEN = "open"
     RETRYING = "retrying"
+    COMPENSATING = "compensating"
+    STUCK = "stuck"
+    COMPENSATED = "compensated"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     COMPLETED = "completed"
 
 
-ENDED = frozenset({Status.FAILED, Status.COMPLETED})
-"""Nobody is left to answer."""
+ENDED = frozenset({Status.COMPENSATED, Status.FAILED, Status.CANCELLED, Status.COMPLETED})
+"""Nothing more is going to happen by itself."""
 
 
 class Waiting(Struct, frozen=True, gc=False):
@@ -80,11 +104,26 @@ def status(saga: Saga, subscriptions: Subscriptions) -> Status:
 
 def judged(saga: Saga, owed: Sequence[Waiting], given_up: Sequence[DeadLettered]) -> Status:
     """The same, from answers that have been asked for already."""
+    decided = None if saga.course is None else _decided(saga.course)
+    if decided is not None:
+        return decided
     if any(answer.retrying for answer in owed):
         return Status.RETRYING
+    if saga.course is not None and saga.course.flow:
+        return Status.OPEN
     if owed or any(step.seen is None for step in saga.steps.values()):
         return Status.OPEN
     return Status.FAILED if given_up else Status.COMPLETED
+
+
+def _decided(course: Course) -> Status | None:
+    """How the saga stands by what the tracker has decided; None where it has not decided anything."""
+    undoing = course.compensation
+    if undoing is not None:
+        if undoing.stuck:
+            return Status.STUCK
+        return Status.COMPENSATED if undoing.done_ms >= 0 else Status.COMPENSATING
+    return Status(course.outcome) if course.outcome else None
 
 
 def waiting(saga: Saga, subscriptions: Subscriptions) -> list[Waiting]:

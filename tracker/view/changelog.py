@@ -17,6 +17,7 @@ from tracker.core.subscriptions import Subscriptions
 _CLOCK = CLOCK_ROW.encode()
 _POLL_MS = 200
 _FETCH_BYTES_MAX = 4_000_000
+_OTHERS_MAX = 2_000
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -61,8 +62,11 @@ async def open_changelog(settings: KafkaSettings, saga_id: str | None = None) ->
         yield Changelog(consumer, partitions)
 
 
-async def read_saga(settings: KafkaSettings, saga_id: str) -> bytes | None:
-    """The bytes of one saga; None when there is none of exactly this id.
+async def read_saga(settings: KafkaSettings, saga_id: str) -> tuple[bytes | None, list[bytes]]:
+    """The bytes of one saga, None when there is none of exactly this id, and of others beside it.
+
+    Those are the last that were written of the same partition, `_OTHERS_MAX` at most: they say how
+    sagas usually go.
 
     Raises
     ------
@@ -70,12 +74,18 @@ async def read_saga(settings: KafkaSettings, saga_id: str) -> bytes | None:
         There is no saga table.
     """
     found: bytes | None = None
+    others: dict[str, bytes] = {}
     async with open_changelog(settings, saga_id) as changelog:
         async for changes in changelog.to_end():
             for change in changes:
+                others.pop(change.saga, None)
                 if change.saga == saga_id:
                     found = change.value
-    return found
+                elif change.value is not None:
+                    others[change.saga] = change.value
+                    if len(others) > _OTHERS_MAX:
+                        del others[next(iter(others))]
+    return found, list(others.values())
 
 
 async def read_subscriptions(settings: KafkaSettings) -> Subscriptions:

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
 from saga.runtime.settings import KafkaSettings
-from tracker.core.subscriptions import Subscriptions
-from tracker.view.changelog import Change, Changelog, open_changelog, read_subscriptions
+from tracker.view.changelog import Change, Changelog, open_changelog
+from tracker.view.known import Known, read_known
 from tracker.view.sagas import Sagas
 
-_SUBSCRIPTIONS_SECONDS = 10.0
+_KNOWN_SECONDS = 10.0
 
 
 @dataclass
@@ -42,22 +42,22 @@ async def live(settings: KafkaSettings, every_seconds: float) -> AsyncGenerator[
         There is no saga table.
     """
     while True:
-        subscriptions = await read_subscriptions(settings)
+        known = await read_known(settings)
         async with open_changelog(settings) as changelog:
-            now = Live(Sagas(subscriptions))
+            now = Live(Sagas(known))
             async for changes in changelog.to_end():
                 now.take(changes)
             now.take([])
             yield now
-            # Rows are judged by the subscriptions of their time: others need a new beginning.
-            while await _unchanged(settings, subscriptions):
-                for _ in range(max(1, round(_SUBSCRIPTIONS_SECONDS / every_seconds))):
+            # Rows are judged by the services and flows of their time: others need a new beginning.
+            while await _unchanged(settings, known):
+                for _ in range(max(1, round(_KNOWN_SECONDS / every_seconds))):
                     await _follow(changelog, now, every_seconds)
                     yield now
 
 
-async def _unchanged(settings: KafkaSettings, subscriptions: Subscriptions) -> bool:
-    return await read_subscriptions(settings) == subscriptions
+async def _unchanged(settings: KafkaSettings, known: Known) -> bool:
+    return known.same(await read_known(settings))
 
 
 async def _follow(changelog: Changelog, now: Live, seconds: float) -> None:

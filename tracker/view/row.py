@@ -4,10 +4,14 @@ import sys
 
 from msgspec import Struct
 
-from tracker.core.chain import acted_ms, began_ms, business_key, flow_name, last_event
+from tracker.core.chain import acted_ms, began_ms, begin_type, business_key, flow_name, forward_events
+from tracker.core.course import Told
 from tracker.core.saga import Saga
+from tracker.core.sla import Clock
 from tracker.core.status import ENDED, Status, Waiting, dead_letters, judged, waiting
-from tracker.core.subscriptions import Subscriptions
+from tracker.view.clocks import running_clocks
+from tracker.view.known import Known
+from tracker.view.undo import UndoView, undo_views
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -15,44 +19,78 @@ class Row(Struct, frozen=True, gc=False):
 
     Attributes
     ----------
+    flow, flow_version : the flow it follows; "(unknown)" and 0 if there is none.
+    begins : type of its first event; "" until that has been read.
     began_ms, acted_ms : when the first and the last thing known of it happened, since the epoch.
-    where : type of its newest event; "" as long as only receipts are known.
+    where, where_ms : type and time of its newest event, not counting those of its undoing; "" and -1 as
+        long as only receipts are known.
     events : how many events it has.
     waiting : who owes an answer, the longest awaited first.
     dead_letters : the service and the class of the exception of each, oldest first.
+    clocks : those that run, the most urgent first.
+    told : what was told of its clocks.
+    undo : the undo that is under way or stuck, or the next one.
+    ends_with : the type of the event that it still waits for when all is undone, or "".
     """
 
     id: str
     flow: str
+    flow_version: int
+    begins: str
     key: str
     status: Status
     began_ms: int
     acted_ms: int
     where: str
+    where_ms: int
     events: int
     waiting: tuple[Waiting, ...]
     dead_letters: tuple[tuple[str, str], ...]
+    clocks: tuple[Clock, ...] = ()
+    told: tuple[Told, ...] = ()
+    undo: UndoView | None = None
+    ends_with: str = ""
 
     @property
     def in_flight(self) -> bool:
         return self.status not in ENDED
 
+    @property
+    def of_flow(self) -> bool:
+        """Whether it follows a flow file."""
+        return self.flow_version > 0
 
-def row_of(saga: Saga, subscriptions: Subscriptions) -> Row:
+
+def row_of(saga: Saga, known: Known) -> Row:
     """A saga as lists show it."""
-    last = last_event(saga)
-    owed = waiting(saga, subscriptions)
+    flow = known.flow_of(saga)
+    forward = forward_events(saga, frozenset() if flow is None else flow.undo_words)
+    owed = waiting(saga, known.subscriptions)
     given_up = dead_letters(saga)
+    course = saga.course
+    stands = judged(saga, owed, given_up)
+    undos = undo_views(saga, flow, known.subscriptions) if stands not in ENDED else []
+    begun = [undo for undo in undos if undo.status not in ("planned", "confirmed", "skipped", "done")]
+    left = [undo for undo in undos if undo.status == "planned"]
+    stuck = [undo for undo in begun if undo.status == "stuck"]
+    then = None if flow is None else flow.compensation.then
     # A million rows share a handful of type names: one object for each.
     return Row(
         id=saga.id,
         flow=sys.intern(flow_name(saga)),
+        flow_version=course.flow_version if course is not None and course.flow else 0,
+        begins=sys.intern(begin_type(saga)),
         key=business_key(saga),
-        status=judged(saga, owed, given_up),
+        status=stands,
         began_ms=began_ms(saga),
         acted_ms=acted_ms(saga),
-        where="" if last is None else sys.intern(last.type),
+        where=sys.intern(forward[-1].type) if forward else "",
+        where_ms=forward[-1].time_ms if forward else -1,
         events=len(saga.steps),
         waiting=tuple(owed),
         dead_letters=tuple((letter.handling.service, letter.handling.standing.error) for letter in given_up),
+        clocks=running_clocks(saga, flow),
+        told=() if course is None else course.told,
+        undo=next(iter([*stuck, *begun, *left]), None),
+        ends_with="" if then is None or stands is not Status.COMPENSATING else then.type,
     )

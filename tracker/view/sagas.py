@@ -3,16 +3,21 @@
 A stopgap until the tracker has a read model in SQL; a million sagas take some 400 MB.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from heapq import nlargest, nsmallest
 from itertools import pairwise, takewhile
 
+from tracker.core.chain import UNKNOWN_FLOW
 from tracker.core.errors import UnreadableSaga
-from tracker.core.saga import decode_saga
-from tracker.core.status import ENDED
-from tracker.core.subscriptions import Subscriptions
+from tracker.core.prediction import Forecast, History, journey
+from tracker.core.saga import Saga, decode_saga
+from tracker.core.status import ENDED, Status
 from tracker.view.changelog import Change
-from tracker.view.flows import FlowCounts, FlowSummary
+from tracker.view.clocks import Stand, worst
+from tracker.view.flows import FlowCounts, FlowSummary, group_of
+from tracker.view.known import Known
+from tracker.view.risk import at_risk
 from tracker.view.row import Row, row_of
 from tracker.view.selection import SORT_KEYS, Selection, Sort
 
@@ -23,11 +28,12 @@ _PENDING_MAX = 20_000
 class Sagas:
     """The newest state of every saga. Changes of one saga must come in their order."""
 
-    def __init__(self, subscriptions: Subscriptions) -> None:
-        self._subscriptions = subscriptions
+    def __init__(self, known: Known) -> None:
+        self._known = known
         self._rows: dict[str, Row] = {}
         self._in_flight: dict[str, Row] = {}
         self._flows: dict[str, FlowCounts] = {}
+        self._histories: dict[str, History] = {}
         # Most records of a changelog are superseded by a later one: only the last is decoded.
         self._pending: dict[str, bytes | None] = {}
         self._unreadable: set[str] = set()
@@ -58,6 +64,25 @@ class Sagas:
         taken = [row for row in rows.values() if selection.takes(row, now_ms)]
         return nsmallest(limit, taken, key=SORT_KEYS[sort]), len(taken)
 
+    def forecast(self, row: Row, now_ms: int) -> Forecast | None:
+        """How it goes on by the history of its flow; None if it has none, or is not on its way."""
+        if not row.of_flow or row.status not in (Status.OPEN, Status.RETRYING):
+            return None
+        self._settle()
+        history = self._histories.setdefault(row.flow, History())
+        return history.forecast(row.where, row.where_ms, row.clocks, now_ms)
+
+    def at_risk(self, selection: Selection, limit: int, now_ms: int) -> tuple[list[Row], int]:
+        """Those of a selection that are likely to breach a deadline, the most likely first; how many."""
+        self._settle()
+        found = []
+        for row in self._in_flight.values():
+            if row.clocks and selection.takes(row, now_ms):
+                forecast = self.forecast(row, now_ms)
+                if forecast is not None and at_risk(row, forecast, now_ms):
+                    found.append((-forecast.risk, row.clocks[0].due_ms, row.id, row))
+        return [row for *_, row in nsmallest(limit, found)], len(found)
+
     def matching(self, text: str) -> list[Row]:
         """Sagas with this business key, or whose id begins or ends so; the newest first."""
         found = [
@@ -87,37 +112,60 @@ class Sagas:
         return max(SHORT_ID_LENGTH_MIN, *neighbours, 0)
 
     def flows(self, now_ms: int) -> list[FlowSummary]:
-        """Every flow that has sagas, by name."""
+        """Every flow that has sagas, by name; those of no known flow by the type of their first event."""
         self._settle()
-        summaries = (self._flows[flow].summary(now_ms) for flow in sorted(self._flows))
-        return [summary for summary in summaries if summary.in_flight + summary.completed + summary.failed]
+        stands: dict[str, Counter[Stand]] = {}
+        for row in self._in_flight.values():
+            if row.of_flow and row.status in (Status.OPEN, Status.RETRYING):
+                stands.setdefault(row.flow, Counter())[worst(row.clocks, now_ms)] += 1
+        return [
+            counts.summary(now_ms, stands.get(name, {}))
+            for name, counts in sorted(self._flows.items(), key=_known_first)
+            if counts.sagas
+        ]
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, {}
         for saga_id, value in pending.items():
             self._replace(saga_id, self._read(saga_id, value))
 
-    def _read(self, saga_id: str, value: bytes | None) -> Row | None:
+    def _read(self, saga_id: str, value: bytes | None) -> Saga | None:
         self._unreadable.discard(saga_id)
         if value is None:
             return None
         try:
-            return row_of(decode_saga(value), self._subscriptions)
+            return decode_saga(value)
         except UnreadableSaga:
             self._unreadable.add(saga_id)
             return None
 
-    def _replace(self, saga_id: str, row: Row | None) -> None:
+    def _replace(self, saga_id: str, saga: Saga | None) -> None:
         before = self._rows.pop(saga_id, None)
         self._in_flight.pop(saga_id, None)
         if before is not None:
-            self._flows[before.flow].add(before, -1)
-        if row is None:
+            self._flows[group_of(before)].add(before, -1)
+        if saga is None:
             return
+        row = row_of(saga, self._known)
         self._rows[saga_id] = row
         if row.in_flight:
             self._in_flight[saga_id] = row
-        self._flows.setdefault(row.flow, FlowCounts(row.flow)).add(row)
+        group = group_of(row)
+        if group not in self._flows:
+            self._flows[group] = FlowCounts(group, self._known.flows.newest(group))
+        self._flows[group].add(row)
+        if row.status is Status.COMPLETED and (before is None or before.status is not Status.COMPLETED):
+            self._remember(saga)
+
+    def _remember(self, saga: Saga) -> None:
+        flow = self._known.flow_of(saga)
+        told = None if flow is None else journey(saga, flow)
+        if flow is not None and told is not None:
+            self._histories.setdefault(flow.name, History()).add(told)
+
+
+def _known_first(group: tuple[str, FlowCounts]) -> tuple[bool, str]:
+    return group[0].startswith(UNKNOWN_FLOW), group[0]
 
 
 def _alike(one: str, other: str) -> int:

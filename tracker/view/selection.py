@@ -7,7 +7,16 @@ from enum import StrEnum
 from tracker.core.status import Status
 from tracker.view.row import Row
 
-_URGENCY = (Status.FAILED, Status.RETRYING, Status.OPEN, Status.COMPLETED)
+_URGENCY = (
+    Status.STUCK,
+    Status.FAILED,
+    Status.COMPENSATING,
+    Status.RETRYING,
+    Status.OPEN,
+    Status.COMPENSATED,
+    Status.CANCELLED,
+    Status.COMPLETED,
+)
 
 
 class Sort(StrEnum):
@@ -31,7 +40,8 @@ SORT_KEYS: dict[Sort, Callable[[Row], tuple[object, ...]]] = {
 class Selection:
     """What a saga must be to be shown; None or empty: anything will do.
 
-    `older_than_ms` is the least time since it began, in milliseconds.
+    `flow` is that of a flow file, or the type of a first event; `older_than_ms` is the least time
+    since it began, in milliseconds.
     """
 
     statuses: frozenset[Status] = frozenset()
@@ -48,7 +58,7 @@ class Selection:
         """Whether the row is one of those to show at this time."""
         return (
             (not self.statuses or row.status in self.statuses)
-            and (self.flow is None or row.flow == self.flow)
+            and (self.flow is None or self.flow in (row.flow, row.begins))
             and (self.key is None or row.key == self.key)
             and (self.waiting_for is None or any(owed.service == self.waiting_for for owed in row.waiting))
             and now_ms - row.began_ms >= self.older_than_ms
