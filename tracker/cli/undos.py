@@ -9,7 +9,6 @@ from rich.text import Text
 from tracker.cli.console import STATUS_STYLES
 from tracker.cli.duration import human
 from tracker.cli.moment import time_of_day, timestamp
-from tracker.core.compensation import PlannedUndo
 from tracker.core.course import CompensationState
 from tracker.core.status import Status
 from tracker.view.undo import UndoView
@@ -89,28 +88,6 @@ def compensation_json(state: CompensationState, undos: Iterable[UndoView]) -> di
         "then": state.then or None,
         "undos": [undo_json(undo) for undo in undos],
     }
-
-
-def plan_table(planned: Sequence[PlannedUndo], with_payloads: bool) -> Table:
-    """What would be undone, in this order."""
-    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    grid.add_column(justify="right")
-    for _ in range(3):
-        grid.add_column(no_wrap=True)
-    grid.add_column()
-    for number, undo in enumerate(planned, 1):
-        place = f"to {undo.topic}" if undo.topic else ""
-        trouble = Text(f"not possible: {undo.error}", style=STATUS_STYLES[Status.STUCK])
-        grid.add_row(
-            f"{number}.",
-            undo.type,
-            f"{MARK} {undo.command}",
-            place,
-            trouble if undo.error else "",
-        )
-        if with_payloads and undo.data:
-            grid.add_row("", "", "", "", Text(undo.data.decode(errors="replace")))
-    return grid
 
 
 def _stand(undo: UndoView, now_ms: int) -> str:
