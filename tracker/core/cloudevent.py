@@ -4,12 +4,11 @@ The data of lifecycle events, alerts and answers are the effects themselves as J
 Schemas are published under docs/json.
 """
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from msgspec import Struct, json
 
 from saga.core.envelope import Envelope
-from saga.core.outcome import Output
 from tracker.core.command import Command
 from tracker.core.effect import (
     ALERTS_TOPIC,
@@ -25,27 +24,50 @@ from tracker.core.effect import (
 SOURCE = "tracker"
 """The source of all of them, named as services name themselves."""
 
+
+class Written(NamedTuple):
+    """A record to be written."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
 _encode = json.Encoder().encode
 
 
-def cloud_event(effect: Effect) -> Output:
+def cloud_event(effect: Effect) -> Written:
     """The record to be written. Its key is that of the saga, so that all of a saga keep their order."""
+    # An alert about no saga is a saga of its own: every event has to belong to one.
+    saga = effect.saga or effect.id
+    cause: str | None = None
+    key = saga
+    value: bytes | None = None
     match effect:
-        case Publish():
-            envelope = _envelope(effect, effect.type, effect.cause or None)
-            return _record(effect.topic, effect.key or effect.saga, effect.data, envelope)
         case Lifecycle():
-            envelope = _envelope(effect, f"saga.{effect.stage}")
-            return _record(LIFECYCLE_TOPIC, envelope.saga, _encode(effect), envelope)
+            name = f"saga.{effect.stage}"
         case Alert():
-            envelope = _envelope(effect, f"saga.alert.{effect.cause}")
-            return _record(ALERTS_TOPIC, envelope.saga, _encode(effect), envelope)
+            name = f"saga.alert.{effect.cause}"
+        case Publish():
+            name, cause, key, value = effect.type, effect.cause or None, effect.key or saga, effect.data
         case Reply():
-            answer = "accepted" if effect.accepted else "refused"
-            envelope = _envelope(effect, f"saga.command.{answer}", effect.command)
-            return _record(ANSWERS_TOPIC, envelope.saga, _encode(effect), envelope)
+            name = "saga.command.accepted" if effect.accepted else "saga.command.refused"
+            cause = effect.command
         case _:
             assert_never(effect)
+    envelope = Envelope(effect.id, name, SOURCE, saga, effect.at_ms, cause)
+    return Written(
+        topic_of(effect), key.encode(), _encode(effect) if value is None else value, envelope.headers()
+    )
+
+
+def topic_of(effect: Effect) -> str:
+    """Where it is written to."""
+    return _TOPICS[type(effect)] if not isinstance(effect, Publish) else effect.topic
+
+
+_TOPICS = {Lifecycle: LIFECYCLE_TOPIC, Alert: ALERTS_TOPIC, Reply: ANSWERS_TOPIC}
 
 
 def json_schemas() -> dict[str, dict[str, object]]:
@@ -56,15 +78,6 @@ def json_schemas() -> dict[str, dict[str, object]]:
         "alert.schema.json": _schema(Alert),
         "answer.schema.json": _schema(Reply),
     }
-
-
-def _envelope(effect: Effect, event_type: str, cause: str | None = None) -> Envelope:
-    # An alert about no saga is a saga of its own: every event has to belong to one.
-    return Envelope(effect.id, event_type, SOURCE, effect.saga or effect.id, effect.at_ms, cause)
-
-
-def _record(topic: str, key: str, value: bytes, envelope: Envelope) -> Output:
-    return Output(topic, key.encode(), value, envelope.headers())
 
 
 def _schema(of: type[Struct]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from aiokafka.errors import (
     InvalidTimestampError,
@@ -21,11 +22,10 @@ from aiokafka.errors import (
 
 from saga.core.errors import KafkaUnavailable, SagaError
 from saga.core.ids import derived_id
-from saga.core.outcome import Output
 from saga.core.partition import key_partition
 from saga.runtime.kafka import AIOKafkaProducer, KafkaError, Topic, ensure_topics
 from saga.runtime.settings import KafkaSettings
-from tracker.core.cloudevent import cloud_event
+from tracker.core.cloudevent import cloud_event, topic_of
 from tracker.core.effect import Alert, Effect, Publish, Reply
 
 logger = logging.getLogger(__name__)
@@ -57,23 +57,16 @@ class NotDelivered(SagaError):
     """Kafka has not taken effects in time. They are made again from the frames that are not committed."""
 
 
-class _Letter(NamedTuple):
-    """An effect and the record that it becomes."""
-
-    effect: Effect
-    record: Output
-
-
-_Refusal = tuple[_Letter, str]
-"""A letter that can't be delivered, and why."""
+_Refusal = tuple[Effect, str, str]
+"""An effect that can't be delivered, to which topic, and why."""
 
 
 class _Batch(NamedTuple):
-    """Letters to one partition, and their record batch."""
+    """Effects for one partition, and their record batch."""
 
     topic: str
     partition: int
-    letters: list[_Letter]
+    effects: list[Effect]
     records: Any
 
 
@@ -110,31 +103,31 @@ class Effects:
         NotDelivered, KafkaError
             Kafka did not take all of them now, but may do so later. Some may have been written.
         """
-        refused = await self._deliver([_Letter(effect, cloud_event(effect)) for effect in effects])
+        refused = await self._deliver(effects)
         # An alert that is refused raises no other: it would be refused as well.
-        alerts = [_alert(*refusal) for refusal in refused if not isinstance(refusal[0].effect, Alert)]
-        await self._deliver([_Letter(alert, cloud_event(alert)) for alert in alerts])
+        await self._deliver([_alert(*refusal) for refusal in refused if not isinstance(refusal[0], Alert)])
 
-    async def _deliver(self, letters: Sequence[_Letter]) -> list[_Refusal]:
+    async def _deliver(self, effects: Sequence[Effect]) -> list[_Refusal]:
         """Send these; those that are refused for good are returned with the reason."""
-        if not letters:
+        if not effects:
             return []
-        partitions, refused = await self._addressed(letters)
-        batches = list(self._batches(letters, partitions, refused))
+        partitions, impossible = await self._topics(effects)
+        refused: list[_Refusal] = []
+        batches = list(self._batches(effects, partitions, impossible, refused))
         broken = await self._sent(batches)
         if broken:
             await self._renew()
             for batch in broken:
                 refused += await self._parted(batch)
-        for letter, reason in refused:
-            self._tell(letter, reason)
+        for refusal in refused:
+            self._tell(*refusal)
         return refused
 
-    async def _addressed(self, letters: Iterable[_Letter]) -> tuple[dict[str, int], list[_Refusal]]:
-        """The partitions of each topic, and the letters to topics that there can't be."""
+    async def _topics(self, effects: Iterable[Effect]) -> tuple[dict[str, int], dict[str, str]]:
+        """How many partitions each topic has; and why, for each that there can't be."""
         counts: dict[str, int] = {}
         impossible: dict[str, str] = {}
-        for topic in {letter.record.topic for letter in letters}:
+        for topic in {topic_of(effect) for effect in effects}:
             try:
                 async with asyncio.timeout(_TOPIC_SECONDS_MAX):
                     if topic not in self._made:
@@ -147,30 +140,29 @@ class Effects:
                 raise NotDelivered(
                     f"Kafka does not tell of the topic {topic}; look after the cluster"
                 ) from error
-        refused = [
-            (letter, impossible[letter.record.topic])
-            for letter in letters
-            if letter.record.topic in impossible
-        ]
-        return counts, refused
+        return counts, impossible
 
     def _batches(
-        self, letters: Iterable[_Letter], partitions: Mapping[str, int], refused: list[_Refusal]
+        self,
+        effects: Iterable[Effect],
+        partitions: Mapping[str, int],
+        impossible: Mapping[str, str],
+        refused: list[_Refusal],
     ) -> Iterator[_Batch]:
-        """The letters to these topics as record batches, for each partition in the order given.
+        """The effects as record batches, for each partition in the order given.
 
-        Those that are larger than a record may be are added to `refused`.
+        Those that are larger than a record may be, or go to an impossible topic, are added to `refused`.
         """
         under_way: dict[tuple[str, int], _Batch] = {}
-        for letter in letters:
-            topic, key, value, headers = letter.record
-            count = partitions.get(topic)
-            if count is None:
-                continue  # there can't be such a topic
-            if len(value or b"") > RECORD_BYTES_MAX:
-                refused.append((letter, f"its {len(value or b'')} bytes are more than {RECORD_BYTES_MAX}"))
+        for effect in effects:
+            topic, key, value, headers = cloud_event(effect)
+            if topic in impossible:
+                refused.append((effect, topic, impossible[topic]))
                 continue
-            place = topic, key_partition(key or b"", count)
+            if len(value) > RECORD_BYTES_MAX:
+                refused.append((effect, topic, f"its {len(value)} bytes are more than {RECORD_BYTES_MAX}"))
+                continue
+            place = topic, _partition(effect, key, partitions[topic])
             batch = under_way.get(place)
             if batch is None:
                 batch = under_way[place] = self._batch(*place)
@@ -178,7 +170,7 @@ class Effects:
                 yield batch
                 batch = under_way[place] = self._batch(*place)
                 batch.records.append(timestamp=None, key=key, value=value, headers=headers)
-            batch.letters.append(letter)
+            batch.effects.append(effect)
         yield from under_way.values()
 
     def _batch(self, topic: str, partition: int) -> _Batch:
@@ -213,27 +205,27 @@ class Effects:
         return broken
 
     async def _parted(self, batch: _Batch) -> list[_Refusal]:
-        """Send the letters of a refused batch in ever smaller ones; those that are refused alone."""
+        """Send the effects of a refused batch in ever smaller ones; those that are refused alone."""
+        topic, partition = batch.topic, batch.partition
         refused: list[_Refusal] = []
-        groups = [batch.letters]
+        groups = [batch.effects]
         while groups:
-            letters = groups.pop()
-            again = self._batch(batch.topic, batch.partition)
-            for letter in letters:
-                _, key, value, headers = letter.record
+            effects = groups.pop()
+            again = self._batch(topic, partition)
+            for effect in effects:
+                _, key, value, headers = cloud_event(effect)
                 again.records.append(timestamp=None, key=key, value=value, headers=headers)
             try:
                 async with asyncio.timeout(_DELIVERY_SECONDS_MAX):
-                    await (
-                        await self._producer.send_batch(again.records, batch.topic, partition=batch.partition)
-                    )
+                    delivery = await self._producer.send_batch(again.records, topic, partition=partition)
+                    await delivery
             except _REFUSED as error:
                 await self._renew()
-                if len(letters) == 1 or isinstance(error, _TOPIC_REFUSED):
-                    refused += [(letter, type(error).__name__) for letter in letters]
+                if len(effects) == 1 or isinstance(error, _TOPIC_REFUSED):
+                    refused += [(effect, topic, type(error).__name__) for effect in effects]
                 else:
-                    middle = len(letters) // 2
-                    groups += [letters[middle:], letters[:middle]]
+                    middle = len(effects) // 2
+                    groups += [effects[middle:], effects[:middle]]
             except TimeoutError as error:
                 raise _late([batch]) from error
         return refused
@@ -242,14 +234,20 @@ class Effects:
         await _stopped(self._producer)
         self._producer = await _started(self._settings)
 
-    def _tell(self, letter: _Letter, reason: str) -> None:
-        topic, kind = letter.record.topic, type(letter.effect).__name__
+    def _tell(self, effect: Effect, topic: str, reason: str) -> None:
+        kind = type(effect).__name__
         self.refused[topic, kind] += 1
-        logger.error("saga %s: Kafka refuses its %s to %s: %s", letter.effect.saga, kind, topic, reason)
+        logger.error("saga %s: Kafka refuses its %s to %s: %s", effect.saga, kind, topic, reason)
 
 
-def _alert(letter: _Letter, reason: str) -> Alert:
-    effect, topic = letter.effect, letter.record.topic
+def _partition(effect: Effect, key: bytes, partitions: int) -> int:
+    """For business topics the one that every client of Kafka gives this key; for ours, to which nobody
+    else writes, a hash that costs next to nothing.
+    """
+    return key_partition(key, partitions) if isinstance(effect, Publish) else crc32(key) % partitions
+
+
+def _alert(effect: Effect, topic: str, reason: str) -> Alert:
     kind = effect.type if isinstance(effect, Publish) else type(effect).__name__.lower()
     return Alert(
         derived_id(effect.id, "tracker.undeliverable", 0),
