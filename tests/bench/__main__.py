@@ -1,4 +1,4 @@
-"""`python -m tests.bench [hop|tracker|latency|system] [--json]`: our figures beside those of our peers."""
+"""`python -m tests.bench [ROW ...] [--json]`: our figures beside those of our peers."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from saga.local import LocalKafka
 from saga.local.jars import KAFKA_VERSION
 from tests.bench.row import Figure, Row
 
-NAMES = ("hop", "tracker", "latency", "system")
+NAMES = ("hop", "tracker", "latency", "system", "sla", "timers")
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import json
@@ -34,8 +34,8 @@ async def run(bootstrap_servers: str) -> Row:
     ours, faust = [], []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(ROUNDS):  # by turns: what else the machine has to do, both have to bear
-            async with _worker(bootstrap_servers, folder) as worker:
-                ours.append(await _tracked(bootstrap_servers, worker, f"tracked-{turn}"))
+            async with worker(bootstrap_servers, folder) as process:
+                ours.append(await tracked(bootstrap_servers, process, f"tracked-{turn}", ORDERS))
             prefix = f"faust-{turn}"
             count = await orders.publish(bootstrap_servers, prefix, PEER_ORDERS)
             faust.append(count / await write_per_event(bootstrap_servers, prefix, count))
@@ -50,37 +50,54 @@ async def run(bootstrap_servers: str) -> Row:
     )
 
 
+class Worker:
+    """A worker process, of which one can wait for a line of its log."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def line(self, text: str) -> None:
+        """Return when it has written a line with this text."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert self._process.stderr is not None
+            while text not in (line := (await self._process.stderr.readline()).decode()):
+                assert line, "the worker ended"
+
+
 @asynccontextmanager
-async def _worker(bootstrap_servers: str, folder: str) -> AsyncIterator[Process]:
+async def worker(bootstrap_servers: str, folder: str, **settings: str) -> AsyncIterator[Worker]:
     """One worker process, ready: its collector waits for business topics."""
-    settings = {"SAGA_BOOTSTRAP_SERVERS": bootstrap_servers, "SAGA_STATE_DIR": folder}
+    environment = {"SAGA_BOOTSTRAP_SERVERS": bootstrap_servers, "SAGA_STATE_DIR": folder, **settings}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tracker.runtime.worker", env={**os.environ, **settings}, stderr=PIPE
+        sys.executable, "-m", "tracker.runtime.worker", env={**os.environ, **environment}, stderr=PIPE
     )
     try:
-        await _line(process, "collecting from")
+        started = Worker(process)
+        await started.line("collecting from")
         async with _client(bootstrap_servers) as client:
             await _until_read(client, app.GROUP, [STEPS_TOPIC])
-        yield process
+        yield started
     finally:
         process.terminate()
         await process.wait()
 
 
-async def _tracked(bootstrap_servers: str, worker: Process, prefix: str) -> float:
+async def tracked(
+    bootstrap_servers: str, process: Worker, prefix: str, count: int, events_max: int = len(orders.TYPES)
+) -> float:
     """Events per second, from the subscription of the collector to the commit of the last frame."""
-    count = await orders.publish(bootstrap_servers, prefix, ORDERS)
+    published = await orders.publish(bootstrap_servers, prefix, count, events_max)
     async with (
         AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer,
         _client(bootstrap_servers) as client,
     ):
         key, announced = orders.announcement(prefix)
         await producer.send_and_wait(SERVICES_TOPIC, json.encode(announced), key=key)
-        await asyncio.wait_for(_line(worker, f"{prefix}."), DEADLINE_SECONDS)
+        await process.line(f"{prefix}.")
         began = time.perf_counter()
         await _until_read(client, collector.GROUP, orders.topics(prefix))
         await _until_read(client, app.GROUP, [STEPS_TOPIC])
-        return count / (time.perf_counter() - began)
+        return published / (time.perf_counter() - began)
 
 
 class Client(NamedTuple):
@@ -102,13 +119,14 @@ async def _until_read(client: Client, group: str, topics: Sequence[str]) -> None
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         read = await client.admin.list_consumer_group_offsets(group)
-        if all(partition in read and read[partition].offset >= end for partition, end in ends.items()):
+        if all(
+            not end or (partition in read and read[partition].offset >= end)
+            for partition, end in ends.items()
+        ):
             return
         assert time.monotonic() < deadline, f"{topics} not read within {DEADLINE_SECONDS} s"
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _line(process: Process, text: str) -> None:
-    assert process.stderr is not None
-    while text not in (line := (await process.stderr.readline()).decode()):
-        assert line, "the worker ended"
+def _offset(read: Mapping[TopicPartition, Any], partition: TopicPartition) -> int:
+    return read[partition].offset if partition in read else 0
