@@ -43,6 +43,10 @@ class Driver:
         for _ in self._table.opening(0):
             pass
 
+    def only(self, source: str, at_ms: int) -> None:
+        """A frame of a collector that knows of no other source."""
+        self._table.observe(0, [Watermark(source, 0, NOON_MS + at_ms)], NOON_MS + at_ms)
+
     def frame(self, at_ms: int, facts: dict[str, list[Fact]] | None = None, **read_ms: int) -> None:
         """A frame: what each source has been read to; a source that is not named exists, and is not read."""
         marks = [
@@ -127,3 +131,13 @@ def test_a_source_that_stops_for_good_stops_time_for_a_minute_only(driver: Drive
     [(saga, told_ms)] = driver.breached
     assert saga == "never"
     assert HOUR_MS + MINUTE_MS - 1_500 <= told_ms <= HOUR_MS + MINUTE_MS + 1_000
+
+
+def test_sagas_of_a_topic_that_is_found_late_are_judged_by_the_time_of_its_events(driver: Driver) -> None:
+    """As at every first start: services announce their topics while they already publish."""
+    driver.only("orders", at_ms=HOUR_MS)
+    driver.frame(HOUR_MS + 500, orders=HOUR_MS + 400)
+    driver.frame(HOUR_MS + 600, placed("in-time", 0), orders=HOUR_MS + 500, shipping=0)
+    driver.frame(HOUR_MS + 700, dispatched("in-time", MINUTE_MS), orders=HOUR_MS + 600, shipping=HOUR_MS)
+
+    assert driver.breached == []

@@ -1,8 +1,11 @@
 """The time of one partition of `saga.steps`: how far the whole system has been read (DESIGN, section 5).
 
-Time is the least watermark of all source partitions that anybody has ever reported. It never goes
-back, and stands still while a source stands still, or is not read: what has not been read may be
-what somebody waits for.
+Time is the least watermark of all source partitions that anybody has ever reported. It stands still
+while a source stands still, or is not read: what has not been read may be what somebody waits for.
+
+It goes back in one case only: when a source counts that did not count before, and has been read less
+far. What was told stays told; but the sagas whose events lie there are judged by the time of their
+events, and not by that of sources which were known before.
 
 A source that stops for good must not stop time for good. The rule: a source of which no collector
 has sent a real watermark for `gone_after_ms` of *activity* is gone. It is listed, alerted, and holds
@@ -60,7 +63,6 @@ class _KeptSource(Struct, frozen=True, array_like=True, gc=False):
 
 class _KeptClock(Struct, frozen=True, array_like=True, gc=False):
     version: int
-    now_ms: int | None
     sources: list[_KeptSource]
 
 
@@ -91,7 +93,7 @@ class PartitionClock:
 
     @property
     def now_ms(self) -> int | None:
-        """Everything up to this moment has been read; None as long as a source was never heard of."""
+        """Everything up to this moment has been read; None as long as some source was never read."""
         return self._now_ms
 
     @property
@@ -127,7 +129,7 @@ class PartitionClock:
             _KeptSource(topic, partition, heard.at_ms, heard.gone)
             for (topic, partition), heard in self._sources.items()
         ]
-        return _encoder.encode(_KeptClock(CLOCK_VERSION, self._now_ms, sources))
+        return _encoder.encode(_KeptClock(CLOCK_VERSION, sources))
 
     def _take(self, mark: Watermark) -> Source | None:
         """Take in a watermark; the source if it was gone and is back."""
@@ -166,14 +168,13 @@ class PartitionClock:
 
     def _reckon(self) -> None:
         least = min((heard.at_ms for heard in self._sources.values() if not heard.gone), default=UNREAD_MS)
-        if least != UNREAD_MS and (self._now_ms is None or least > self._now_ms):
-            self._now_ms = least
+        self._now_ms = None if least == UNREAD_MS else least
 
     def _restore(self, kept: bytes) -> None:
         clock = _decoder.decode(kept)
         if clock.version != CLOCK_VERSION:
             raise DecodeError(f"a clock of version {clock.version}, but this tracker reads {CLOCK_VERSION}")
-        self._now_ms = clock.now_ms
         for source in clock.sources:
             told_ms = -self._gone_after_ms - 1 if source.gone else 0
             self._sources[source.topic, source.partition] = _Heard(source.at_ms, told_ms, 0, source.gone)
+        self._reckon()
