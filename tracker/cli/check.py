@@ -109,8 +109,8 @@ def _tell(files: Sequence[FlowFile], problems: Sequence[Problem]) -> None:
         if not console.is_terminal:
             print(problem)
             continue
-        line = Text(f"{problem.file}:{problem.line}:{problem.column}: ", style="bold")
-        console.print(line.append(problem.told, style="default"), soft_wrap=True)
+        where = Text().append(f"{problem.file}:{problem.line}:{problem.column}: ", style="bold")
+        console.print(where.append(problem.told), soft_wrap=True)
         console.print(_excerpt(texts[problem.file], problem), soft_wrap=True)
     if problems:
         wrong = len({problem.file for problem in problems})
@@ -127,7 +127,7 @@ def _excerpt(lines: Sequence[str], problem: Problem) -> Text:
     line = lines[problem.line - 1]
     # Tabs stay tabs, so that the mark stands where the terminal puts the column.
     before = "".join("\t" if each == "\t" else " " for each in line[: problem.column - 1])
-    text = Text(number, style="dim").append(line, style="default")
+    text = Text().append(number, style="dim").append(line)
     return text.append("\n" + " " * len(number) + before).append("^", style=_MARK_STYLE)
 
 

@@ -117,7 +117,7 @@ def _rule(filled: Filled | None, begins: str) -> Rule:
     within = fields.get("silence" if form_ is form.SILENCE else "within", -1)
     warn = fields.get("warn_at", -1)
     if isinstance(warn, Percent):
-        warn = -1 if within < 0 else max(1, within * warn.value // 100)
+        warn = -1 if within < 0 else within * warn.value // 100
     common = {
         "name": fields.get("name", ""),
         "within_ms": within,
