@@ -146,7 +146,7 @@ class Dispatch:
         while True:
             at_ms, began = _now_ms(), time.perf_counter()
             try:
-                outputs = await self._attempt(case, envelope, handler, event, at_ms)
+                outputs = await self._attempt(case, envelope, handler, event)
             except (Exception, asyncio.CancelledError) as error:
                 if _is_our_end(error):
                     raise
@@ -160,7 +160,7 @@ class Dispatch:
                 return
 
     async def _attempt(
-        self, case: _Case, envelope: Envelope, handler: Handler, event: Event, at_ms: int
+        self, case: _Case, envelope: Envelope, handler: Handler, event: Event
     ) -> Sequence[Output]:
         """One run of the handler, and the records of what it returned."""
         delivery = case.delivery
@@ -175,6 +175,9 @@ class Dispatch:
                 events = handler.checked(returned, context.published)
             else:
                 events = handler.checked(await within(seconds, handler.function(event)))
+            if not events:
+                return []
+            at_ms = _now_ms()  # an event happens when its handler is done, not when it began
             return [
                 self._output(produced, envelope, name, index, at_ms) for index, produced in enumerate(events)
             ]

@@ -128,6 +128,16 @@ def only(outcome: Outcome) -> tuple[Output, Receipt]:
     return output, receipt
 
 
+async def test_an_event_happens_when_its_handler_is_done() -> None:
+    async def slow() -> LampLit:
+        await asyncio.sleep(0.05)
+        return LampLit()
+
+    output, receipt = only(await Harbour(lambda boat, _: slow()).takes(boat()))
+
+    assert read_envelope(output.headers, record_time_ms=0).time_ms >= receipt.at_ms + 50
+
+
 async def test_what_a_handler_returns_is_published_as_a_consequence_of_its_event() -> None:
     began_ms = time.time_ns() // 1_000_000
     output, receipt = only(await Harbour(lambda boat, _: LampLit()).takes(boat()))
