@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+import schemas
 from saga import KafkaSettings, SagaError
 from saga.local import BrokerFailed, LocalKafka
 from saga.local.port import is_free
@@ -23,6 +24,7 @@ from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 
 SERVICES = ("orders", "inventory", "payments", "shipping")
 TRACKER_GROUPS = ("saga-collector", "saga-tracker")
+FLOWS = Path(schemas.__file__).with_name("flows")
 KNOWN_PORT = 9092
 """Where commands look for Kafka when nobody tells them otherwise: taken if it is free."""
 
@@ -78,7 +80,7 @@ class Demo:
         }
         for service in SERVICES:
             self._fleet.start(service, [f"services.{service}"])
-        self._fleet.start("tracker", ["saga.cli", "track"])
+        self._fleet.start("tracker", ["saga.cli", "track", "--flows", str(FLOWS)])
 
     def _check(self) -> None:
         self._fleet.check()
