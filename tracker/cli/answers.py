@@ -51,7 +51,7 @@ def _repeats(handling: Handling) -> str:
     failed = [attempt for attempt in handling.attempts if not attempt.settled]
     handled = len(handling.attempts) - len(failed)
     attempt = f", {ordinal(last.number)} attempt" if last.number > 1 else ""
-    reason = f" ({_class_name(failed[-1].error)})" if failed and failed[-1].error else ""
+    reason = f" ({class_name(failed[-1].error)})" if failed and failed[-1].error else ""
     again = f", handled {handled} times" if handled > 1 else ""
     return attempt + reason + again
 
@@ -64,10 +64,10 @@ def _due(last: Attempt, now_ms: int) -> str:
 
 
 def _reason(last: Attempt) -> str:
-    told = ": ".join(text for text in (_class_name(last.error), last.message) if text)
+    told = ": ".join(text for text in (class_name(last.error), last.message) if text)
     return f" ({told})" if told else ""
 
 
-def _class_name(error: str | None) -> str:
+def class_name(error: str | None) -> str:
     """The class without its module, which is the service's own affair and fills the line."""
     return (error or "").rpartition(".")[2]

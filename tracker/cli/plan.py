@@ -25,7 +25,7 @@ def plan_picture(name: str, plan: Plan, payloads: bool) -> RenderableType:
     grid.add_column(justify="right", no_wrap=True)
     for _ in range(3):
         grid.add_column(no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")
     for number, undo in enumerate(plan.undos, 1):
         _add(grid, f"  {number}.", undo.type, f"{MARK} {undo.command}", undo, payloads)
     if plan.then is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from rich.table import Table
 from rich.text import Text
 
+from tracker.cli.answers import class_name
 from tracker.cli.console import STATUS_STYLES
 from tracker.cli.duration import human
 from tracker.cli.moment import timestamp
@@ -38,7 +39,9 @@ def rows_table(
     table.add_column("AGE", justify="right", no_wrap=True)
     table.add_column("ID", no_wrap=True)
     table.add_column("STATUS", no_wrap=True)
-    for name in ("KEY", *(["FLOW"] if with_flow else []), "WHERE", "WAITING FOR"):
+    # Beside a forecast there is no room for who is waited for; `saga show` has both.
+    waiting = ["WAITING FOR"] if foresight is None else []
+    for name in ("KEY", *(["FLOW"] if with_flow else []), "WHERE", *waiting):
         table.add_column(name)
     if with_sla:
         table.add_column("SLA")
@@ -47,7 +50,9 @@ def rows_table(
         table.add_column("EXPECTED END")
     for row in rows:
         flow = [group_of(row)] if with_flow else []
-        cells = [_cell(text) for text in (row.key, *flow, row.where, waiting_text(row, now_ms))]
+        cells = [_cell(text) for text in (row.key, *flow, row.where)]
+        if waiting:
+            cells.append(_cell(waiting_text(row, now_ms)))
         if with_sla:
             cells.append(sla_text(row, now_ms))
         if foresight is not None:
@@ -82,7 +87,7 @@ def waiting_text(row: Row, now_ms: int) -> str:
         return undo_waiting(row.undo, now_ms) if row.undo is not None else f"a service for {row.ends_with}"
     if row.dead_letters and row.status in (Status.FAILED, Status.OPEN):
         (service, error), *more = row.dead_letters
-        reason = f" ({error})" if error else ""
+        reason = f" ({class_name(error)})" if error else ""
         return f"{service}: dead-lettered{reason}" + (f" + {len(more)} more" if more else "")
     if row.of_flow and row.in_flight:
         return "nobody, and it is not at its end"

@@ -41,11 +41,11 @@ def forecast_text(forecast: Forecast | None, now_ms: int) -> str:
         p50, p90 = human(forecast.end_p50_ms - now_ms), human(forecast.end_p90_ms - now_ms)
         return f"in {p50}" if p50 == p90 else f"in {p50}, 9 of 10 in {p90}"
     if forecast.unusual:
-        longer = "all" if not forecast.alike else f"all but {forecast.alike}"
-        return f"slower than {longer} of {forecast.history} before"
+        most = "all" if not forecast.alike else f"all but {forecast.alike} of"
+        return f"slower than {most} {forecast.history} before it"
     if forecast.history > forecast.alike:
-        return f"only {forecast.alike} of {forecast.history} before were as slow"
-    return "no history" if not forecast.history else f"no history: {forecast.history} before"
+        return f"only {forecast.alike} of {forecast.history} before it were as slow"
+    return "no history" if not forecast.history else f"no history: {forecast.history} before it"
 
 
 def risk_text(forecast: Forecast) -> str:
@@ -76,7 +76,7 @@ def clocks_table(views: Iterable[ClockView], forecast: Forecast | None) -> Table
         chance = chances.get((clock.rule.name, clock.event))
         if chance is not None and view.stand in RUNNING and view.stand != "overdue":
             told.append(f", {percent(chance)} to be breached", style="")
-        table.add_row(clock.rule.name, measured(clock.rule), human(clock.rule.within_ms), told)
+        table.add_row(f"  {clock.rule.name}", measured(clock.rule), human(clock.rule.within_ms), told)
     return table
 
 

@@ -45,7 +45,11 @@ def saga_tree(saga: Saga, known: Known, now_ms: int, forecast: Forecast | None =
 
 def _events(saga: Saga, known: Known, now_ms: int) -> Table:
     owed = waiting(saga, known.subscriptions)
-    undos = {undo.command_id: undo for undo in _undos(saga, known)}
+    attempts = {
+        command: f"attempt {number} of {undo.attempts}"
+        for undo in _undos(saga, known)
+        for number, command in enumerate(undo.command_ids, 1)
+    }
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for _ in range(3):
         grid.add_column(no_wrap=True)
@@ -60,7 +64,7 @@ def _events(saga: Saga, known: Known, now_ms: int) -> Table:
             time_of_day(begin_ms(link.step)),
             "" if link.step.seen is None else link.step.seen.source,
             _branch(rails) + _name(link),
-            _middle(link, undos),
+            _middle(link, attempts),
             Text("\n").join(
                 [*answers(link, known.subscriptions, open_answers, now_ms), *_oddities(link)],
             ),
@@ -149,11 +153,10 @@ def _name(link: Link) -> str:
     return f"{MARK} {seen.type}" if seen.source == SOURCE else seen.type
 
 
-def _middle(link: Link, undos: Mapping[str, UndoView]) -> str:
+def _middle(link: Link, attempts: Mapping[str, str]) -> str:
     """The time since the cause; which attempt it is, of an undo command."""
-    undo = undos.get(link.event)
-    if undo is not None:
-        return f"attempt {undo.attempt} of {undo.attempts}"
+    if link.event in attempts:
+        return attempts[link.event]
     return "" if link.after_ms is None else _delta(link.after_ms)
 
 

@@ -25,7 +25,7 @@ _STYLES = {
 def undo_waiting(undo: UndoView, now_ms: int) -> str:
     """Who has to do something for an undo, and since when."""
     if undo.status == "stuck":
-        return f"an operator: undo of {undo.type} is stuck"
+        return f"an operator ({undo.command or 'undo'} failed)"
     if undo.status == "undeliverable":
         return f"a service for {undo.command}"
     who = ", ".join(undo.services) or undo.confirmed
@@ -64,7 +64,7 @@ def undo_json(undo: UndoView) -> dict[str, object]:
         "event": undo.event,
         "type": undo.type,
         "command": undo.command,
-        "command_id": undo.command_id or None,
+        "command_ids": undo.command_ids,
         "confirmed_by": undo.confirmed,
         "status": undo.status,
         "attempt": undo.attempt,

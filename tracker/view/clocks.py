@@ -57,7 +57,7 @@ def _view(clock: Clock, course: Course, now_ms: int) -> ClockView:
     key = clock.rule.name, clock.event, clock.due_ms
     breached = any(told.breached and (told.rule, told.event, told.due_ms) == key for told in course.told)
     over_ms = stopped_ms(course)
-    if clock.met_ms != NEVER:
+    if clock.met_ms != NEVER and (breached or over_ms == NEVER or clock.met_ms <= over_ms):
         if clock.met_ms > clock.due_ms:
             return ClockView(clock, "late", clock.met_ms - clock.due_ms)
         return ClockView(clock, "met", max(0, clock.met_ms - clock.start_ms))

@@ -9,14 +9,21 @@ from tracker.view.row import Row
 
 _URGENCY = (
     Status.STUCK,
-    Status.FAILED,
     Status.COMPENSATING,
     Status.RETRYING,
     Status.OPEN,
+    Status.FAILED,
     Status.COMPENSATED,
     Status.CANCELLED,
     Status.COMPLETED,
 )
+
+
+def _urgency(row: Row) -> int:
+    # Failing is one of the ends of a flow. Without one it is a dead letter that nobody does anything about.
+    if row.status is Status.FAILED and not row.of_flow:
+        return 0
+    return 1 + _URGENCY.index(row.status)
 
 
 class Sort(StrEnum):
@@ -30,7 +37,7 @@ class Sort(StrEnum):
 
 SORT_KEYS: dict[Sort, Callable[[Row], tuple[object, ...]]] = {
     Sort.AGE: lambda row: (row.began_ms, row.id),
-    Sort.STATUS: lambda row: (_URGENCY.index(row.status), row.began_ms, row.id),
+    Sort.STATUS: lambda row: (_urgency(row), row.began_ms, row.id),
     Sort.FLOW: lambda row: (row.flow, row.began_ms, row.id),
     Sort.LAST: lambda row: (-row.acted_ms, row.id),
 }

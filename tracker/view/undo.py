@@ -20,7 +20,7 @@ class UndoView(Struct, frozen=True, gc=False):
         not known.
     services : who handles the command and has not done with it yet.
     attempt, attempts : the last one, counted from 1, and how many there are in all; 0 before the first.
-    command_id : id of the last command; "" before the first.
+    command_ids : those of the commands that were sent, one for each attempt.
     sent_ms : when it was sent, -1 if it was not.
     """
 
@@ -32,7 +32,7 @@ class UndoView(Struct, frozen=True, gc=False):
     services: tuple[str, ...]
     attempt: int
     attempts: int
-    command_id: str
+    command_ids: tuple[str, ...]
     sent_ms: int
     settled_ms: int
     error: str
@@ -51,8 +51,9 @@ def _view(undo: UndoState, saga: Saga, flow: Flow | None, subscriptions: Subscri
     milestone = None if flow is None else flow.events.get(event_type)
     rule = None if milestone is None else milestone.undo
     command = "" if rule is None else rule.command.type
-    sent_id = command_id(undo.event, command, undo.attempt) if command and undo.attempt else ""
-    sent = saga.steps.get(sent_id)
+    attempts = range(1, undo.attempt + 1) if command else ()
+    sent_ids = tuple(command_id(undo.event, command, attempt) for attempt in attempts)
+    sent = saga.steps.get(sent_ids[-1]) if sent_ids else None
     answers = {} if sent is None else standings(sent)
     done = {service for service, answer in answers.items() if answer.standing.outcome != "retrying"}
     sent_ms = -1
@@ -72,7 +73,7 @@ def _view(undo: UndoState, saga: Saga, flow: Flow | None, subscriptions: Subscri
         ),
         undo.attempt,
         undo.attempt + undo.left if undo.attempt else planned,
-        sent_id,
+        sent_ids,
         sent_ms,
         undo.settled_ms,
         undo.error,
