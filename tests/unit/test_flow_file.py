@@ -7,7 +7,7 @@ import pytest
 from tests.flow_mistakes import FLOW_TEXT, MISTAKES, Mistake, wrong
 from tracker.core.flow import Answer, Between, Emit, Silence, WhenBreach, WhenDeadLetter, WhenEvent
 from tracker.flow.expression import SAGA_VARIABLES, compile_expression
-from tracker.flow.parse import FlowFile, parse, same_meaning
+from tracker.flow.parse import PROBLEMS_MAX, FlowFile, parse, same_meaning
 
 
 def parsed(text: str) -> FlowFile:
@@ -163,6 +163,20 @@ def test_what_grows_has_a_bound() -> None:
 
     assert "`events` has 201 entries, but 200 are the most" in told
     assert "`sla` has 101 items, but 100 are the most" in told
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    text = FLOW_TEXT + "".join(f"wrong{number}: {'x' * 70}\n" for number in range(700))
+    *told, last = parsed(text).problems
+
+    assert len(told) == PROBLEMS_MAX
+    assert last.message == "and 600 more problems: mend those above first"
+
+
+def test_a_message_has_a_bound() -> None:
+    (first, *_) = parsed(f"'{'x' * 60_000}': 1\nevents: {{'{'y' * 3_000}': 1}}").problems
+    assert max(len(problem.message) for problem in parsed(f"events: {{{'y' * 3_000}: 1}}").problems) < 600
+    assert len(first.message) < 600
 
 
 def test_yaml_own_ideas_of_values_change_nothing() -> None:

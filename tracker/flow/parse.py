@@ -27,6 +27,9 @@ from tracker.flow.document import read_document
 from tracker.flow.problem import Place, Problem
 from tracker.flow.reading import FieldPath, Filled, Percent, Reading
 
+PROBLEMS_MAX = 100
+_MESSAGE_LENGTH_MAX = 500
+
 
 class FlowFile(Struct, frozen=True):
     """What became of one file.
@@ -52,7 +55,7 @@ def parse(text: str, file: str = "") -> FlowFile:
     """Read the text of a file; `file` is its name in problems. Never raises."""
     root, broken = read_document(text, file)
     if root is None:
-        return FlowFile(file, text, None, None, broken)
+        return FlowFile(file, text, None, None, _shown(broken))
     reading = Reading(file)
     filled = reading.read(root, form.FLOW)
     draft = None if filled is None else _flow(filled, text)
@@ -66,10 +69,26 @@ def parse(text: str, file: str = "") -> FlowFile:
         text,
         None if problems else draft,
         draft,
-        tuple(sorted(problems)),
+        _shown(problems),
         reading.places,
         reading.keys,
     )
+
+
+def _shown(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """In the order of the file, each once, and no more than a record on Kafka can hold."""
+    found = sorted(set(problems))
+    shown = [
+        structs.replace(problem, message=problem.message[:_MESSAGE_LENGTH_MAX] + "…")
+        if len(problem.message) > _MESSAGE_LENGTH_MAX
+        else problem
+        for problem in found[:PROBLEMS_MAX]
+    ]
+    if len(found) > PROBLEMS_MAX:
+        next_ = found[PROBLEMS_MAX]
+        left = f"and {len(found) - PROBLEMS_MAX:,} more problems: mend those above first"
+        shown.append(structs.replace(next_, message=left, suggestion=""))
+    return tuple(shown)
 
 
 def place_of(places: Mapping[FieldPath, Place], path: FieldPath) -> Place:
