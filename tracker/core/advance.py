@@ -55,34 +55,42 @@ def advance(
     if folded is None:
         unknown = "no saga with this id has been seen"
         return Advanced(None, [reply(saga_id, command, False, unknown) for command in commands])
-    flow, adopted = _flow(saga, folded, news, world.flows)
+    course = folded.course
+    timeline: Timeline | None = None
+    adopted = False
+    if course is not None and course.flow:
+        flow = world.flows.get(course.flow, course.flow_version)
+    elif _begins(saga, news):
+        timeline = Timeline(folded)
+        flow = _flow(timeline, world.flows)
+        adopted = flow is not None
+    else:
+        flow = None
     if not commands and (flow is None or not (adopted or _matters(folded, flow, news, now_ms))):
         return Advanced(folded, [])
-    turn = _Turn(folded, flow, now_ms, world)
-    turn.take(news, adopted, commands)
+    turn = _Turn(folded, flow, timeline or Timeline(folded), now_ms, world)
+    turn.take(news, commands, adopted=adopted, late=adopted and saga is not None)
     return Advanced(turn.saga(), turn.effects)
 
 
-def _flow(
-    before: Saga | None, saga: Saga, news: Iterable[Observation], flows: Flows
-) -> tuple[Flow | None, bool]:
-    """The flow of the saga, and whether it is only now known to be of it.
+def _begins(before: Saga | None, news: Iterable[Observation]) -> bool:
+    """Whether a first event is among the news.
 
-    A saga belongs to the version that was the newest when its first event was read. So one that was
-    on its way before there was a flow file keeps its freedom.
+    A saga belongs to the version of its flow that was the newest when its first event was read. So
+    one that was on its way before there was a flow file keeps its freedom.
     """
-    course = saga.course
-    if course is not None and course.flow:
-        return flows.get(course.flow, course.flow_version), False
     for fact in news:
         if isinstance(fact, EventSeen) and not fact.cause:
             known = None if before is None else before.steps.get(fact.id)
             if known is None or known.seen is None:
-                root = Timeline(saga).root
-                seen = None if root is None else saga.steps[root].seen
-                found = None if seen is None else flows.beginning(seen.type)
-                return found, found is not None
-    return None, False
+                return True
+    return False
+
+
+def _flow(timeline: Timeline, flows: Flows) -> Flow | None:
+    root = timeline.root
+    seen = None if root is None else timeline.step(root).seen
+    return None if seen is None else flows.beginning(seen.type)
 
 
 def _matters(saga: Saga, flow: Flow, news: Iterable[Observation], now_ms: int | None) -> bool:
@@ -97,17 +105,22 @@ def _matters(saga: Saga, flow: Flow, news: Iterable[Observation], now_ms: int | 
     )
 
 
+_NO_COURSE = Course()
+
+
 class _Turn:
     """The decisions of one step, one after the other."""
 
-    def __init__(self, saga: Saga, flow: Flow | None, now_ms: int | None, world: World) -> None:
+    def __init__(
+        self, saga: Saga, flow: Flow | None, timeline: Timeline, now_ms: int | None, world: World
+    ) -> None:
         self._saga = saga
         self._flow = flow
         self._now_ms = now_ms
         self._world = world
-        self._timeline = Timeline(saga)
-        self._teller = Teller(saga.id, self._timeline, world.subscriptions, world.wall_ms)
-        self._course = saga.course or Course()
+        self._timeline = timeline
+        self._teller = Teller(saga.id, timeline, world.subscriptions, world.wall_ms)
+        self._course = saga.course or _NO_COURSE
         self._next_ms = -1
 
     @property
@@ -117,12 +130,21 @@ class _Turn:
     def saga(self) -> Saga:
         """The saga with what was decided."""
         before = self._saga
-        if self._course == (before.course or Course()) and self._next_ms == before.due_ms:
+        known = before.course or _NO_COURSE
+        if self._next_ms == before.due_ms and (self._course is known or self._course == known):
             return before
         return Saga(before.version, before.id, self._next_ms, before.steps, self._course)
 
-    def take(self, news: Sequence[Observation], adopted: bool, commands: Sequence[CommandSeen]) -> None:
-        """Decide everything that these facts, these commands and the time ask for."""
+    def take(
+        self, news: Sequence[Observation], commands: Sequence[CommandSeen], *, adopted: bool, late: bool
+    ) -> None:
+        """Decide everything that these facts, these commands and the time ask for.
+
+        Parameters
+        ----------
+        adopted : the saga is only now known to be of its flow.
+        late : and there are steps that were known before.
+        """
         if adopted and self._flow is not None:
             name, version = self._flow.name, self._flow.version
             self._course = structs.replace(self._course, flow=name, flow_version=version)
@@ -133,17 +155,14 @@ class _Turn:
             self._next_ms = self._saga.due_ms
             return
         self._find_end(self._flow)
-        self._trigger_by_news(self._flow, news, adopted)
+        self._trigger_by_news(self._flow, news, late)
         self._judge(self._flow)
         self._compensate(self._flow)
 
     def _find_end(self, flow: Flow) -> None:
-        if self._course.outcome:
+        if self._course.outcome or not self._timeline.has(flow.ends):
             return
-        ended = self._timeline.of(*flow.ends)
-        if not ended:
-            return
-        at_ms, event = ended[0]
+        at_ms, event = self._timeline.of(*flow.ends)[0]
         seen = self._timeline.step(event).seen
         outcome: Outcome = "completed" if seen is not None and seen.type in flow.completed else "failed"
         self._course = structs.replace(self._course, outcome=outcome, ended_ms=at_ms)
@@ -153,8 +172,7 @@ class _Turn:
     # Deadlines.
 
     def _judge(self, flow: Flow) -> None:
-        running = list(clocks(flow, self._timeline)) if flow.rules else []
-        judged = judge(running, self._course, self._now_ms)
+        judged = judge(clocks(flow, self._timeline), self._course, self._now_ms)
         self._next_ms = judged.next_ms
         if judged.told is not self._course.told:
             self._course = structs.replace(self._course, told=judged.told)
@@ -162,7 +180,7 @@ class _Turn:
             self._tell(flow, told)
         if judged.news and self._course.compensation is not None:
             # A breach has begun a compensation, and that has stopped the other clocks.
-            self._next_ms = judge(running, self._course, None).next_ms
+            self._next_ms = judge(clocks(flow, self._timeline), self._course, None).next_ms
 
     def _tell(self, flow: Flow, told: Told) -> None:
         rule = next(rule for rule in flow.rules if rule.name == told.rule)
@@ -188,10 +206,11 @@ class _Turn:
 
     # Compensation.
 
-    def _trigger_by_news(self, flow: Flow, news: Sequence[Observation], adopted: bool) -> None:
+    def _trigger_by_news(self, flow: Flow, news: Sequence[Observation], late: bool) -> None:
         if self._course.compensation is not None or not flow.compensation.triggers:
             return
-        if adopted:  # what came before the first event counts as having come now
+        if late:
+            # What came before the first event counts as having come now.
             events = answered = sorted(self._timeline.steps)
         else:
             events = [fact.id for fact in news if isinstance(fact, EventSeen)]

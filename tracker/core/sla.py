@@ -6,7 +6,7 @@ time is never too late because we read it late, and a clock that is over before 
 whenever we hear of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from tracker.core.status import standings
 from tracker.core.timeline import Timeline
 
 NEVER = -1
+
+_NOTHING_TOLD: Mapping[tuple[str, str], Told] = {}
 
 
 class Clock(NamedTuple):
@@ -64,13 +66,15 @@ class Judgement(NamedTuple):
     next_ms: int
 
 
-def judge(running: Sequence[Clock], course: Course, now_ms: int | None) -> Judgement:
+def judge(started: Iterable[Clock], course: Course, now_ms: int | None) -> Judgement:
     """Judge the clocks at `now_ms`, or not yet where it is None."""
     over_ms = stopped_ms(course)
-    known = {(told.rule, told.event): told for told in course.told}
+    known = {(told.rule, told.event): told for told in course.told} if course.told else _NOTHING_TOLD
     told = dict(known)
     next_ms = NEVER
-    for clock in running:
+    for clock in started:
+        if not known and 0 <= clock.met_ms <= clock.due_ms:
+            continue  # the most frequent case by far
         key = clock.rule.name, clock.event
         before = known.get(key)
         if before is not None and before.breached:
@@ -111,9 +115,12 @@ def _with_arrival(told: Told, clock: Clock) -> Told:
     return Told(told.rule, told.event, True, told.due_ms, max(0, came_ms - told.due_ms))
 
 
+_new_clock = Clock._make  # a third of the time that its own constructor takes
+
+
 def _clock(rule: Rule, event: str, start_ms: int, met_ms: int) -> Clock:
     warn_at_ms = NEVER if rule.warn_ms == NEVER else start_ms + rule.warn_ms
-    return Clock(rule, event, start_ms, start_ms + rule.within_ms, warn_at_ms, met_ms)
+    return _new_clock((rule, event, start_ms, start_ms + rule.within_ms, warn_at_ms, met_ms))
 
 
 def _between(rule: Between, flow: Flow, timeline: Timeline) -> Iterator[Clock]:

@@ -1,6 +1,6 @@
 """The events of a saga by type and time, for rules that ask when something came."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tracker.core.saga import Saga, Seen, Step
 
@@ -24,6 +24,11 @@ class Timeline:
             if len(events) > 1:
                 events.sort()
         self._by_type = by_type
+
+    def has(self, types: Iterable[str]) -> bool:
+        """Whether there is an event of any of these types."""
+        by_type = self._by_type
+        return any(name in by_type for name in types)
 
     def of(self, *types: str) -> list[tuple[int, str]]:
         """Time and id of the events of these types, oldest first."""
