@@ -94,14 +94,17 @@ def _flow(timeline: Timeline, flows: Flows) -> Flow | None:
 
 
 def _matters(saga: Saga, flow: Flow, news: Iterable[Observation], now_ms: int | None) -> bool:
-    """Whether any of this can change the course: most receipts, at most times, can't."""
+    """Whether any of this can change the course: most receipts and many events can't."""
     course = saga.course
     if course is None or course.compensation is not None:
         return True
     if saga.due_ms >= 0 and now_ms is not None and now_ms >= saga.due_ms:
         return True
-    return flow.times_answers or any(
-        isinstance(fact, EventSeen) or fact.outcome == "dead-lettered" for fact in news
+    if flow.times_answers or (decisive := flow.decisive) is None:
+        return True
+    return any(
+        fact.type in decisive if isinstance(fact, EventSeen) else fact.outcome == "dead-lettered"
+        for fact in news
     )
 
 

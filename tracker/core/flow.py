@@ -189,6 +189,20 @@ class Flow(Struct, frozen=True, dict=True):
         return any(isinstance(rule, Answer) for rule in self.rules)
 
     @cached_property
+    def decisive(self) -> frozenset[str] | None:
+        """The event types that can end a saga, move a clock or trigger something; None if all can."""
+        found = {self.begins, *self.ends, *self.watched}
+        for rule in self.rules:
+            match rule:
+                case Between():
+                    found |= {rule.start, *rule.ends}
+                case Answer():
+                    found.add(rule.event)
+                case Silence():
+                    return None
+        return frozenset(found)
+
+    @cached_property
     def payloads(self) -> frozenset[str]:
         """The event types whose payload is needed: to undo them, to derive from them, for a condition."""
         needed = set(self.undoes)

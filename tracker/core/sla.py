@@ -43,7 +43,9 @@ def clocks(flow: Flow, timeline: Timeline) -> Iterator[Clock]:
     for rule in flow.rules:
         match rule:
             case Between():
-                yield from _between(rule, flow, timeline)
+                clock = _between(rule, flow, timeline)
+                if clock is not None:
+                    yield clock
             case Silence():
                 yield from _silence(rule, timeline)
             case Answer():
@@ -123,17 +125,21 @@ def _clock(rule: Rule, event: str, start_ms: int, met_ms: int) -> Clock:
     return _new_clock((rule, event, start_ms, start_ms + rule.within_ms, warn_at_ms, met_ms))
 
 
-def _between(rule: Between, flow: Flow, timeline: Timeline) -> Iterator[Clock]:
-    started = timeline.of(rule.start)
-    if not started:
-        return
+def _between(rule: Between, flow: Flow, timeline: Timeline) -> Clock | None:
+    started = timeline.by_type.get(rule.start)
+    if started is None:
+        return None
     start_ms, start = started[0]
-    for time_ms, event in timeline.of(*(rule.ends or flow.ends)):
-        # Clocks of two machines may disagree: an effect counts even if it claims to precede its cause.
-        if time_ms >= start_ms or start in timeline.causes(event):
-            yield _clock(rule, "", start_ms, time_ms)
-            return
-    yield _clock(rule, "", start_ms, NEVER)
+    met_ms = NEVER
+    for name in rule.ends or flow.ends:
+        for time_ms, event in timeline.by_type.get(name, ()):
+            if met_ms != NEVER and time_ms >= met_ms:
+                break
+            # Clocks of two machines may disagree: an effect counts even if it claims to precede its cause.
+            if time_ms >= start_ms or start in timeline.causes(event):
+                met_ms = time_ms
+                break
+    return _clock(rule, "", start_ms, met_ms)
 
 
 def _silence(rule: Silence, timeline: Timeline) -> Iterator[Clock]:

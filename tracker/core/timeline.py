@@ -23,25 +23,25 @@ class Timeline:
         for events in by_type.values():
             if len(events) > 1:
                 events.sort()
-        self._by_type = by_type
+        self.by_type = by_type
+        """Time and id of the events of each type, oldest first."""
 
     def has(self, types: Iterable[str]) -> bool:
         """Whether there is an event of any of these types."""
-        by_type = self._by_type
-        return any(name in by_type for name in types)
+        return not self.by_type.keys().isdisjoint(types)
 
     def of(self, *types: str) -> list[tuple[int, str]]:
         """Time and id of the events of these types, oldest first."""
         if len(types) == 1:
-            return self._by_type.get(types[0], [])
-        found = [event for name in types for event in self._by_type.get(name, ())]
+            return self.by_type.get(types[0], [])
+        found = [event for name in types for event in self.by_type.get(name, ())]
         if len(found) > 1:
             found.sort()
         return found
 
     def times(self) -> list[int]:
         """The times of all events, oldest first."""
-        return sorted(time_ms for events in self._by_type.values() for time_ms, _ in events)
+        return sorted(time_ms for events in self.by_type.values() for time_ms, _ in events)
 
     def step(self, event: str) -> Step:
         return self.steps[event]
