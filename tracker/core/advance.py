@@ -201,8 +201,10 @@ class _Turn:
             return
         emit = rule.on_breach.emit
         if emit is not None:
-            event = told.event or self._timeline.root or ""
-            self._teller.emit(self._course, emit, event, place=f"breach:{place}", reason=told.rule)
+            root = self._timeline.root or ""
+            self._teller.emit(
+                self._course, emit, root, place=f"breach:{place}", reason=told.rule, cause=told.event
+            )
         triggers = flow.compensation.triggers
         if rule.on_breach.compensate or WhenBreach(told.rule) in triggers:
             self._trigger(flow, Triggered(f"breach of {told.rule}", "", told.due_ms))

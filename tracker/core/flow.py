@@ -211,8 +211,7 @@ class Flow(Struct, frozen=True, dict=True):
             for name, triggers in self.watched.items()
             if any(trigger.condition is not None for trigger in triggers)
         }
-        emitting = [rule for rule in self.rules if rule.on_breach.emit is not None]
-        needed |= {rule.event for rule in emitting if isinstance(rule, Answer)}
+        emitting = any(rule.on_breach.emit is not None for rule in self.rules)
         if needed or emitting or self.compensation.then is not None:
             needed.add(self.begins)
         return frozenset(needed)
