@@ -80,11 +80,11 @@ def waiting_text(row: Row, now_ms: int) -> str:
     """
     if row.status is Status.STUCK and row.undo is not None:
         return undo_waiting(row.undo, now_ms)
+    if row.status is Status.COMPENSATING:
+        return _undo_text(row, now_ms)
     if row.waiting and row.in_flight:
         first, *others = row.waiting
         return _owed_text(first, now_ms) + (f" + {len(others)} more" if others else "")
-    if row.status is Status.COMPENSATING:
-        return undo_waiting(row.undo, now_ms) if row.undo is not None else f"a service for {row.ends_with}"
     if row.dead_letters and row.status in (Status.FAILED, Status.OPEN):
         (service, error), *more = row.dead_letters
         reason = f" ({class_name(error)})" if error else ""
@@ -130,6 +130,13 @@ def waiting_json(owed: Waiting, now_ms: int) -> dict[str, object]:
         "error": owed.error,
         "retry_at": None if owed.retry_at_ms < 0 else timestamp(owed.retry_at_ms),
     }
+
+
+def _undo_text(row: Row, now_ms: int) -> str:
+    if row.undo is None:
+        return f"a service for {row.ends_with}" if row.ends_with else ""
+    asked = next((owed for owed in row.waiting if owed.event in row.undo.command_ids), None)
+    return undo_waiting(row.undo, now_ms) if asked is None else _owed_text(asked, now_ms)
 
 
 def _owed_text(owed: Waiting, now_ms: int) -> str:
