@@ -19,13 +19,17 @@ ID_LENGTH_MAX = 256
 
 _VERSION_DIGITS_MAX = 9
 
+_OWN_TIME_LENGTH = 24
+_POINT, _Z = b".Z"
+_SECONDS_MAX = 100
+
 CONTENT_TYPE = "application/json"
 STRUCTURED = "application/cloudevents"
 SCHEMA_PREFIX = "urn:saga:event:"
 
-_CORRELATION = ("ce_correlationid", "ce_proteancorrelationid", "correlationid")
+_CORRELATION_ALIASES = ("ce_proteancorrelationid", "correlationid")
 _TRACE_CONTEXT = ("traceparent", "tracestate")
-_CAUSATION = ("ce_causationid", "ce_proteancausationid", "causationid")
+_CAUSATION_ALIASES = ("ce_proteancausationid", "causationid")
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -86,20 +90,26 @@ def read_envelope(headers: Headers, *, record_time_ms: int) -> Envelope:
         A required header is missing, empty, too long or not UTF-8; the message names it.
     """
     found = dict(headers)
+    get = found.get
+    named = get("ce_id") or get("id")
+    event_type, source = get("ce_type"), get("ce_source")
+    if not (named and event_type and source):
+        missing = "ce_id" if not named else "ce_type" if not event_type else "ce_source"
+        raise NotAnEvent(f"header {missing} is missing: the record is not a CloudEvent")
+    time, schema = get("ce_time"), get("ce_dataschema")
+    traceparent, tracestate = get("traceparent"), get("tracestate")
+    correlation = get("ce_correlationid") or _alias(found, _CORRELATION_ALIASES)
+    causation = get("ce_causationid") or _alias(found, _CAUSATION_ALIASES)
     try:
-        event_id = _text(found, "ce_id", "id")
-        saga = _optional(found, _CORRELATION) or event_id
-        time = found.get("ce_time")
-        schema = found.get("ce_dataschema")
-        traceparent = found.get("traceparent")
-        tracestate = found.get("tracestate")
+        event_id = named.decode()
+        saga = correlation.decode() if correlation else event_id
         envelope = Envelope(
             event_id,
-            _text(found, "ce_type"),
-            _text(found, "ce_source"),
+            event_type.decode(),
+            source.decode(),
             saga,
             record_time_ms if time is None else _time_ms(time),
-            _optional(found, _CAUSATION),
+            causation.decode() if causation else None,
             1 if schema is None else _version(schema.decode()),
             None if traceparent is None else traceparent.decode(),
             None if traceparent is None or tracestate is None else tracestate.decode(),
@@ -165,6 +175,22 @@ def _second(seconds: int, _cache: dict[int, bytes] = {}) -> bytes:  # noqa: B006
 
 
 def _time_ms(time: bytes) -> int:
+    # Our own form, 2025-10-09T12:00:00.000Z, of which many events share the second.
+    if len(time) == _OWN_TIME_LENGTH and time[19] == _POINT and time[23] == _Z and time[20:23].isdigit():
+        return _second_ms(time[:19]) + int(time[20:23])
+    return _parsed_ms(time)
+
+
+def _second_ms(second: bytes, _cache: dict[bytes, int] = {}) -> int:  # noqa: B006 - a small cache
+    found = _cache.get(second)
+    if found is None:
+        if len(_cache) >= _SECONDS_MAX:
+            _cache.clear()
+        found = _cache[second] = _parsed_ms(second)
+    return found
+
+
+def _parsed_ms(time: bytes) -> int:
     try:
         moment = datetime.fromisoformat(time.decode())
     except ValueError as error:
@@ -180,17 +206,10 @@ def _version(schema: str) -> int:
     return int(tail) if tail.isdecimal() and len(tail) <= _VERSION_DIGITS_MAX else 1
 
 
-def _text(found: dict[str, bytes | None], *names: str) -> str:
+def _alias(found: dict[str, bytes | None], names: tuple[str, ...]) -> bytes | None:
+    """What other frameworks call it."""
     for name in names:
         value = found.get(name)
         if value:
-            return value.decode()
-    raise NotAnEvent(f"header {names[0]} is missing: the record is not a CloudEvent")
-
-
-def _optional(found: dict[str, bytes | None], names: tuple[str, ...]) -> str | None:
-    for name in names:
-        value = found.get(name)
-        if value:
-            return value.decode()
+            return value
     return None
