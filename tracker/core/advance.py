@@ -17,7 +17,7 @@ from tracker.core.fold import fold
 from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation
 from tracker.core.operators import obey
 from tracker.core.saga import Saga
-from tracker.core.sla import clocks, judge
+from tracker.core.sla import judge
 from tracker.core.subscriptions import Subscriptions
 from tracker.core.teller import Teller, reply
 from tracker.core.timeline import Timeline
@@ -175,7 +175,7 @@ class _Turn:
     # Deadlines.
 
     def _judge(self, flow: Flow) -> None:
-        judged = judge(clocks(flow, self._timeline), self._course, self._now_ms)
+        judged = judge(flow, self._timeline, self._course, self._now_ms)
         self._next_ms = judged.next_ms
         if judged.told is not self._course.told:
             self._course = structs.replace(self._course, told=judged.told)
@@ -183,7 +183,7 @@ class _Turn:
             self._tell(flow, told)
         if judged.news and self._course.compensation is not None:
             # A breach has begun a compensation, and that has stopped the other clocks.
-            self._next_ms = judge(clocks(flow, self._timeline), self._course, None).next_ms
+            self._next_ms = judge(flow, self._timeline, self._course, None).next_ms
 
     def _tell(self, flow: Flow, told: Told) -> None:
         rule = next(rule for rule in flow.rules if rule.name == told.rule)
@@ -212,14 +212,17 @@ class _Turn:
     # Compensation.
 
     def _trigger_by_news(self, flow: Flow, news: Sequence[Observation], late: bool) -> None:
-        if self._course.compensation is not None or not flow.compensation.triggers:
+        if self._course.compensation is not None:
             return
         if late:
             # What came before the first event counts as having come now.
             events = answered = sorted(self._timeline.steps)
         else:
-            events = [fact.id for fact in news if isinstance(fact, EventSeen)]
+            watched = flow.watched
+            events = [fact.id for fact in news if isinstance(fact, EventSeen) and fact.type in watched]
             answered = [fact.event for fact in news if not isinstance(fact, EventSeen)]
+            if not (events or answered):
+                return
         for triggered in by_events(flow, self._timeline, self._saga.id, events):
             self._trigger(flow, triggered)
         if not self._course.outcome:  # who fails with the news of the end does not take it back
