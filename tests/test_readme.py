@@ -18,7 +18,7 @@ from services.payments.handlers import payments
 from services.shipping.handlers import shipping
 from tests.integration.auditor import audit
 from tests.integration.processes import Process
-from tracker.runtime.settings import TrackerSettings
+from tracker.runtime.settings import TrackerSettings, WebhookSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,6 +26,13 @@ README = (ROOT / "README.md").read_text()
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+OWNERS: tuple[type[BaseSettings], ...] = (KafkaSettings, ServiceSettings, TrackerSettings, WebhookSettings)
+COMMANDS: dict[type[BaseSettings], str] = {
+    TrackerSettings: "`saga track`: ",
+    WebhookSettings: "`saga webhooks`: ",
+}
 
 
 def section(name: str) -> str:
@@ -37,15 +44,14 @@ def section(name: str) -> str:
 def settings_table() -> str:
     """A line for every setting, as the README must have it."""
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for owner in (KafkaSettings, ServiceSettings, TrackerSettings):
+    for owner in OWNERS:
         for name, field in owner.model_fields.items():
             variable = f"SAGA_{name.upper()}"
             inherited = owner is not KafkaSettings and name in KafkaSettings.model_fields
             if inherited:
                 continue
             default = f"`{field.default}`" if str(field.default) else ""
-            where = "`saga track`: " if owner is TrackerSettings else ""
-            lines.append(f"| `{variable}` | {default} | {where}{field.description} |")
+            lines.append(f"| `{variable}` | {default} | {COMMANDS.get(owner, '')}{field.description} |")
     return "\n".join(lines) + "\n"
 
 
@@ -54,9 +60,8 @@ def test_every_setting_has_its_line() -> None:
 
 
 def test_every_setting_says_what_it_means() -> None:
-    owners: tuple[type[BaseSettings], ...] = (KafkaSettings, ServiceSettings, TrackerSettings)
     assert [
-        name for owner in owners for name, field in owner.model_fields.items() if not field.description
+        name for owner in OWNERS for name, field in owner.model_fields.items() if not field.description
     ] == []
 
 

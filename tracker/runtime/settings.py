@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from saga.runtime.settings import KafkaSettings
 
@@ -94,3 +94,40 @@ class TrackerSettings(KafkaSettings):
     stop_grace_ms: Annotated[
         int, Field(gt=0, description="SIGTERM: so long to write what is folded and to leave the groups.")
     ] = 8_000
+
+
+class WebhookSettings(KafkaSettings):
+    """How `saga webhooks` runs."""
+
+    webhook_urls: Annotated[str, Field(description="Where events are sent to: URLs separated by commas.")] = (
+        ""
+    )
+    webhook_secret: Annotated[
+        SecretStr,
+        Field(
+            description="What they are signed with: `saga webhooks --new-secret` makes one. While it is "
+            "replaced both, separated by a comma."
+        ),
+    ] = SecretStr("")
+    webhook_topics: Annotated[
+        str, Field(description="What is sent: `saga.alerts`, `saga.lifecycle` or both, separated by commas.")
+    ] = "saga.alerts"
+    webhook_timeout_ms: Annotated[int, Field(gt=0, description="How long a receiver has to answer.")] = 10_000
+    webhook_requests: Annotated[int, Field(gt=0, description="Requests to one URL at the same time.")] = 8
+    webhook_attempts: Annotated[
+        int,
+        Field(
+            gt=0,
+            description="So often an event is sent to a URL that does not answer, or with 5xx or 429; "
+            "then it goes to saga.dlq.webhooks.",
+        ),
+    ] = 10
+    webhook_retry_first_ms: Annotated[
+        int, Field(gt=0, description="How long to wait before the second attempt; twice as long each time.")
+    ] = 1_000
+    webhook_retry_max_ms: Annotated[
+        int, Field(gt=0, description="How long to wait between two attempts at most.")
+    ] = 300_000
+    webhook_retry_after_max_ms: Annotated[
+        int, Field(gt=0, description="How long a URL may ask to be left alone (Retry-After).")
+    ] = 900_000
