@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from saga.core.context import Context
@@ -29,6 +29,9 @@ from saga.core.service import Service
 from saga.runtime.deadline import within
 from saga.runtime.kafka import ConsumerRecord
 from saga.runtime.telemetry import Telemetry
+
+
+_NONE_BEGUN: Mapping[int, str] = {}
 
 
 @dataclass(slots=True)
@@ -172,17 +175,21 @@ class Dispatch:
                     envelope, delivery.topic, delivery.partition, delivery.offset, name, delivery.attempt
                 )
                 returned = await within(seconds, handler.function(event, context))
-                events = handler.checked(returned, context.published)
+                events, begun = handler.checked(returned, context.published), context.begun
             else:
-                events = handler.checked(await within(seconds, handler.function(event)))
+                events, begun = handler.checked(await within(seconds, handler.function(event))), _NONE_BEGUN
             if not events:
                 return []
             at_ms = _now_ms()  # an event happens when its handler is done, not when it began
             return [
-                self._output(produced, envelope, name, index, at_ms) for index, produced in enumerate(events)
+                self._output(produced, envelope, name, index, at_ms, begun.get(index))
+                for index, produced in enumerate(events)
             ]
 
-    def _output(self, event: Event, cause: Envelope, handler: str, index: int, at_ms: int) -> Output:
+    def _output(
+        self, event: Event, cause: Envelope, handler: str, index: int, at_ms: int, begun: str | None
+    ) -> Output:
+        """The record of an event in the saga of its cause, or the first one of the saga `begun`."""
         declared = event.declared
         value = event.write()
         if len(value) > self._event_bytes_max:
@@ -194,14 +201,15 @@ class Dispatch:
             derived_id(cause.id, handler, index),
             declared.name,
             self._service.name,
-            cause.saga,
+            cause.saga if begun is None else begun,
             at_ms,
             cause.id,
             declared.version,
             cause.traceparent,
             cause.tracestate,
+            None if begun is None else cause.saga,
         )
-        key = event.key() or cause.saga
+        key = event.key() or envelope.saga
         traced = self._telemetry.create(envelope, declared.topic, key)
         return Output(declared.topic, key.encode(), value, traced.headers())
 

@@ -7,6 +7,7 @@ from string import printable
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from saga.core.envelope import (
     ID_LENGTH_MAX,
@@ -30,6 +31,7 @@ NAMES = [
     "correlationid",
     "ce_causationid",
     "causationid",
+    "ce_parentcorrelationid",
     "ce_dataschema",
     "content-type",
     "traceparent",
@@ -48,25 +50,14 @@ envelopes = st.builds(
     cause=st.none() | text,
     version=st.integers(1, 999_999_999),
     traceparent=st.none() | text,
+    parent=st.none() | text,
 ).flatmap(
     lambda envelope: (
         st.just(envelope)
         if envelope.traceparent is None
-        else text.map(lambda state: Envelope(*_fields(envelope), envelope.traceparent, state))
+        else text.map(lambda state: structs.replace(envelope, tracestate=state))
     )
 )
-
-
-def _fields(envelope: Envelope) -> tuple[str, str, str, str, int, str | None, int]:
-    return (
-        envelope.id,
-        envelope.type,
-        envelope.source,
-        envelope.saga,
-        envelope.time_ms,
-        envelope.cause,
-        envelope.version,
-    )
 
 
 @given(envelopes)
@@ -166,6 +157,7 @@ def test_an_event_in_structured_mode_is_the_same_event(envelope: Envelope, data:
         "time": rfc3339(envelope.time_ms).decode(),
         "correlationid": envelope.saga,
         "causationid": envelope.cause,
+        "parentcorrelationid": envelope.parent,
         "dataschema": f"urn:saga:event:{envelope.version}",
         "traceparent": envelope.traceparent,
         "data": data,

@@ -176,6 +176,49 @@ async def test_several_events_have_ids_of_their_own_and_those_of_the_context_com
     ]
 
 
+async def test_an_event_may_begin_a_saga_of_its_own() -> None:
+    begun: list[str] = []
+
+    def handle(boat: BoatSeen, context: Context) -> LampLit:
+        context.publish(HornBlown(boat="early"))
+        begun.append(context.begin(LampLit()))
+        begun.append(context.begin(HornBlown(boat="b-1")))
+        return LampLit()
+
+    first = await Harbour(handle).takes(boat())
+    again = await Harbour(handle).takes(boat())
+
+    assert begun[:2] == begun[2:], "a repeated run begins the same sagas"
+    told = [read_envelope(output.headers, record_time_ms=0) for output in first.outputs]
+    ids = [derived_id("e-1", "harbour.watch", index) for index in range(4)]
+    assert [envelope.id for envelope in told] == ids
+    assert begun[:2] == ids[1:3]
+    assert [envelope.saga for envelope in told] == ["saga-1", *ids[1:3], "saga-1"]
+    assert [envelope.parent for envelope in told] == [None, "saga-1", "saga-1", None]
+    assert {envelope.cause for envelope in told} == {"e-1"}
+    assert [output.key for output in first.outputs] == [b"early", ids[1].encode(), b"b-1", b"saga-1"]
+    assert [dict(output.headers)["ce_id"].decode() for output in again.outputs] == ids
+
+
+async def test_what_a_child_saga_leads_to_is_of_that_saga_alone() -> None:
+    first = Envelope("e-1", "boat.seen", "sailor", "child-1", 0, "e-0", parent="saga-1").headers()
+    harbour = Harbour(lambda boat, _: LampLit())
+    outcome = await harbour.takes(record_of(first, b'{"boat": "b-7"}', topic="sea"))
+
+    envelope = read_envelope(outcome.outputs[0].headers, record_time_ms=0)
+    assert (envelope.saga, envelope.cause, envelope.parent) == ("child-1", "e-1", None)
+
+
+async def test_a_saga_begins_with_a_declared_event_only() -> None:
+    def handle(boat: BoatSeen, context: Context) -> None:
+        context.begin(StormSeen())
+
+    _, receipt = only(await Harbour(handle).takes(boat()))
+
+    assert receipt.failure is not None
+    assert receipt.failure.type == "saga.core.errors.UndeclaredEvent"
+
+
 async def test_a_handler_that_publishes_nothing_leaves_a_receipt() -> None:
     outcome = await Harbour(lambda boat, _: None).takes(boat())
 
