@@ -5,7 +5,8 @@ from rich.text import Text
 from tracker.cli.console import STATUS_STYLES
 from tracker.cli.duration import human, ordinal
 from tracker.cli.rows import waiting_text
-from tracker.core.chain import Link, chain
+from tracker.core.chain import Link, begin_ms, chain
+from tracker.core.cloudevent import SOURCE
 from tracker.core.saga import Saga
 from tracker.core.status import Status
 from tracker.view.known import Known
@@ -16,10 +17,18 @@ _EVENTS_WIDTH = len("placed → reserved → charged (2nd attempt) → dispatche
 
 
 def chain_line(saga: Saga, known: Known, now_ms: int) -> Text:
-    """Business key, events in the order of their causes, and how it stands."""
+    """Business key, events as they came, and how it stands. What undoes follows a ↩ instead of an arrow."""
     row = row_of(saga, known)
     line = Text(f"{row.key or saga.id[:_KEY_WIDTH]:<{_KEY_WIDTH}}")
-    events = " → ".join(_event(saga, link) for link in chain(saga))
+    # One event may be the cause of two, and then the order of causes is not that of times.
+    links = sorted(chain(saga), key=lambda link: begin_ms(link.step))
+    commands = {link.event for link in links if link.step.seen and link.step.seen.source == SOURCE}
+    events = ""
+    for link in links:
+        if link.event in commands and any(other.parent == link.event for other in links):
+            continue  # what it came to says as much
+        arrow = "" if not events else " ↩ " if link.parent in commands else " → "
+        events += arrow + _event(saga, link)
     line.append(f"{events:<{_EVENTS_WIDTH}}")
     line.append(f"  {_ending(row, now_ms)}", style=STATUS_STYLES[row.status])
     return line

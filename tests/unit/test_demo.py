@@ -11,7 +11,7 @@ from schemas.orders import OrderPlaced
 from services.demo.chains import chain_line
 from services.demo.mix import KINDS, Malformed, malformed, order
 from services.inventory.handlers import LARGEST_QUANTITY
-from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED, SERVICES
+from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED, SERVICES, event
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
 from tracker.core.subscriptions import Subscriptions
@@ -71,3 +71,18 @@ def test_the_chain_of_an_order_is_one_line(facts: list[Observation], events: str
     line = chain_line(fold(None, "s1", facts), Known(Subscriptions(SERVICES)), NOON_MS + 2_014).plain
 
     assert re.split(r" {2,}", line) == ["o-1042", events, ending]
+
+
+def test_what_undoes_follows_a_backward_arrow_in_the_order_of_time() -> None:
+    facts: list[Observation] = [
+        *PLACED,
+        event("e2", "stock.reserved", after_ms=14, cause="e1", source="inventory"),
+        event("e3", "payment.declined", after_ms=20, cause="e2", source="payments"),
+        event("c1", "stock.release", after_ms=30, cause="e2", source="tracker"),
+        event("e4", "stock.released", after_ms=40, cause="c1", source="inventory"),
+        event("e5", "order.cancelled", after_ms=50, cause="e3", source="tracker"),
+    ]
+
+    line = chain_line(fold(None, "s1", facts), Known(Subscriptions(SERVICES)), NOON_MS + 60).plain
+
+    assert "placed → reserved → declined ↩ released → cancelled" in line
