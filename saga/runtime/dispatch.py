@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from saga.core.context import Context
@@ -30,8 +30,7 @@ from saga.runtime.deadline import within
 from saga.runtime.kafka import ConsumerRecord
 from saga.runtime.telemetry import Telemetry
 
-
-_NONE_BEGUN: Mapping[int, str] = {}
+_NONE_BEGUN: dict[int, str] = {}
 
 
 @dataclass(slots=True)
@@ -175,9 +174,11 @@ class Dispatch:
                     envelope, delivery.topic, delivery.partition, delivery.offset, name, delivery.attempt
                 )
                 returned = await within(seconds, handler.function(event, context))
-                events, begun = handler.checked(returned, context.published), context.begun
+                events = handler.checked(returned, context.published)
+                begun = context.begun
             else:
-                events, begun = handler.checked(await within(seconds, handler.function(event))), _NONE_BEGUN
+                events = handler.checked(await within(seconds, handler.function(event)))
+                begun = _NONE_BEGUN
             if not events:
                 return []
             at_ms = _now_ms()  # an event happens when its handler is done, not when it began
