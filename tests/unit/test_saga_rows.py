@@ -97,6 +97,11 @@ def test_a_list_can_be_sorted(sagas: Sagas) -> None:
     assert listed(sagas, Selection(), Sort.FLOW)[-1] == "5"
 
 
+def test_a_saga_from_a_clock_that_is_ahead_is_shown(sagas: Sagas) -> None:
+    rows, _ = sagas.listed(Selection(), Sort.AGE, 50, NOON_MS - 1)
+    assert len(rows) == 5
+
+
 def test_a_list_tells_how_many_it_leaves_out(sagas: Sagas) -> None:
     rows, total = sagas.listed(Selection(), Sort.AGE, 2, NOW_MS)
     assert (len(rows), total) == (2, 5)

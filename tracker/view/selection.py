@@ -68,5 +68,6 @@ class Selection:
             and (self.flow is None or self.flow in (row.flow, row.begins))
             and (self.key is None or row.key == self.key)
             and (self.waiting_for is None or any(owed.service == self.waiting_for for owed in row.waiting))
-            and now_ms - row.began_ms >= self.older_than_ms
+            # A producer's clock may be ahead: what has not begun yet is shown unless its age matters.
+            and (not self.older_than_ms or now_ms - row.began_ms >= self.older_than_ms)
         )
