@@ -20,7 +20,7 @@ from saga.runtime.settings import KafkaSettings
 from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, PLACED, RESERVED, SERVICES
 from tracker.core.fold import fold
 from tracker.core.frame import Observation, saga_partition
-from tracker.core.saga import SAGAS_CHANGELOG_TOPIC, encode_saga
+from tracker.core.saga import SAGA_VERSION, SAGAS_CHANGELOG_TOPIC, encode_saga
 
 pytestmark = pytest.mark.kafka
 
@@ -157,7 +157,7 @@ def test_show_of_a_record_that_cannot_be_read_says_so(tracked: str) -> None:
     told = saga(tracked, "show", "corrupt")
 
     assert told.returncode == 1
-    assert told.stderr.startswith("saga: no saga of format version 1")
+    assert told.stderr.startswith(f"saga: no saga of format version {SAGA_VERSION}")
 
 
 def test_watch_without_a_terminal_prints_one_picture(tracked: str) -> None:
