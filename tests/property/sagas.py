@@ -1,9 +1,9 @@
-"""Facts at random, with everything that goes wrong with facts: duplicates, copies, unknown causes."""
+"""Facts at random, with everything that goes wrong with facts: duplicates, copies, unknown causes, two parents."""
 
 from hypothesis import strategies as st
 
 from saga.core.receipt import Failure
-from tracker.core.frame import EventSeen, Observation, ReceiptSeen
+from tracker.core.frame import ChildBegun, EventSeen, Observation, ReceiptSeen
 
 SAGA_ID = "saga-1"
 
@@ -26,6 +26,10 @@ events: st.SearchStrategy[Observation] = st.builds(
     cause=st.none() | ids | st.just("elsewhere"),
     key=st.none() | ids,
     version=numbers,
+    parent=st.none() | st.sampled_from(["parent", "stepparent"]),
+)
+children: st.SearchStrategy[Observation] = st.builds(
+    ChildBegun, child=names, type=names, event=ids | st.just(""), at_ms=times_ms
 )
 receipts: st.SearchStrategy[Observation] = st.builds(
     ReceiptSeen,
@@ -40,4 +44,4 @@ receipts: st.SearchStrategy[Observation] = st.builds(
     failure=st.none() | st.builds(Failure, type=names, message=names),
     retry_at_ms=st.none() | times_ms,
 )
-facts = st.lists(events | receipts, max_size=30)
+facts = st.lists(events | receipts | children, max_size=30)

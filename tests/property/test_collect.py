@@ -17,16 +17,27 @@ from tracker.core.collect import (
     collect_receipts,
 )
 from tracker.core.command import Command
-from tracker.core.frame import decode_frame
+from tracker.core.frame import ChildBegun, EventSeen, decode_frame
 from tracker.core.pack import FrameLimits, by_partition, pack
 
-NAMES = ["ce_id", "ce_type", "ce_source", "ce_time", "ce_correlationid", "ce_causationid", "ce_dataschema"]
+NAMES = [
+    "ce_id",
+    "ce_type",
+    "ce_source",
+    "ce_time",
+    "ce_correlationid",
+    "ce_causationid",
+    "ce_parentcorrelationid",
+    "ce_dataschema",
+]
 CONTENT = st.sampled_from([("content-type", b"application/cloudevents"), ("content-type", None)])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=8), parts, max_size=3),
 )
-ATTRIBUTES = st.sampled_from(["id", "type", "source", "time", "correlationid", "specversion", "data"])
+ATTRIBUTES = st.sampled_from(
+    ["id", "type", "source", "time", "correlationid", "parentcorrelationid", "specversion", "data"]
+)
 STRUCTURED = st.dictionaries(ATTRIBUTES, JSON, max_size=7).map(json.encode)
 HEADERS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.none() | st.binary(max_size=20) | st.just(b"1")) | CONTENT,
@@ -48,7 +59,10 @@ def test_each_record_is_told_or_counted_and_can_be_framed(records: list[Written]
     uncorrelated: Uncorrelated = Counter()
     collect_events("orders", 0, records, facts, uncorrelated, Payloads(frozenset({"1"})))
 
-    assert sum(map(len, facts.values())) + uncorrelated.total() == len(records)
+    told = [fact for its_facts in facts.values() for fact in its_facts]
+    children = [fact for fact in told if isinstance(fact, ChildBegun)]
+    assert len(told) - len(children) + uncorrelated.total() == len(records)
+    assert len(children) == sum(1 for fact in told if isinstance(fact, EventSeen) and fact.parent is not None)
     _framed(facts)
 
 

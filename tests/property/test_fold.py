@@ -4,10 +4,11 @@ from collections import defaultdict
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.property.sagas import SAGA_ID, facts
 from tracker.core.fold import fold
-from tracker.core.frame import EventSeen, Observation, ReceiptSeen
+from tracker.core.frame import ChildBegun, EventSeen, Observation, ReceiptSeen
 from tracker.core.saga import Saga, decode_saga, encode_saga
 
 
@@ -67,6 +68,10 @@ def test_a_saga_says_what_an_auditor_finds_in_the_facts(told: list[Observation])
             assert len(handling.attempts) <= 16
             if not settled:
                 assert handling.standing.at_ms == max(at_ms for _, at_ms in attempts)
+    assert ([] if saga.parent is None else [tuple(structs.astuple(saga.parent))]) == sorted(audit.parents)[:1]
+    assert [(child.at_ms, child.saga, child.event, child.type) for child in saga.children] == sorted(
+        min(told) for told in audit.children.values()
+    )
 
 
 class Audit:
@@ -77,9 +82,15 @@ class Audit:
         self.copies: dict[str, set[tuple[int, str, int, int]]] = defaultdict(set)
         self.handlers: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self.attempts: dict[tuple[str, str, str], set[tuple[str, int]]] = defaultdict(set)
+        self.parents: set[tuple[str, str]] = set()
+        self.children: dict[str, set[tuple[int, str, str, str]]] = defaultdict(set)
         for fact in told:
-            if isinstance(fact, EventSeen):
+            if isinstance(fact, ChildBegun):
+                self.children[fact.child].add((fact.at_ms, fact.child, fact.event, fact.type))
+            elif isinstance(fact, EventSeen):
                 self.events.add(fact.id)
+                if fact.parent is not None:
+                    self.parents.add((fact.parent, fact.cause or ""))
                 self.copies[fact.id].add((fact.time_ms, fact.topic, fact.partition, fact.offset))
             elif isinstance(fact, ReceiptSeen):
                 self.events.add(fact.event)

@@ -5,12 +5,13 @@ from random import Random
 import pytest
 
 from saga.core.receipt import Failure
-from tests.facts import event, receipt
+from tests.facts import NOON_MS, event, receipt
 from tracker.core.errors import UnreadableSaga
 from tracker.core.fold import MESSAGE_LENGTH_MAX, fold
-from tracker.core.frame import Observation
+from tracker.core.frame import ChildBegun, Observation
 from tracker.core.saga import (
     ATTEMPTS_MAX,
+    CHILDREN_MAX,
     COPIES_MAX,
     HANDLINGS_MAX,
     STEPS_MAX,
@@ -124,6 +125,8 @@ def test_the_largest_ordinary_saga_fits_into_a_kafka_record() -> None:
     for i in range(STEPS_MAX):
         told.append(event(event_id.format(i), "payment.charged", cause=event_id.format(i - 1), offset=10**6))
         told.append(receipt(event_id.format(i), "inventory", handler="on_payment_charged"))
+    for i in range(CHILDREN_MAX):
+        told.append(ChildBegun(event_id.format(i), "payment.charged", event_id.format(i), NOON_MS + i))
 
     assert len(encode_saga(fold(None, "s", told))) < 1_000_000
 

@@ -1,11 +1,12 @@
 """Frames are read as they were written, those of the version before as well, and no others."""
 
 import pytest
-from msgspec import DecodeError, msgpack
+from msgspec import DecodeError, msgpack, structs
 
 from tests.facts import event, receipt
 from tracker.core.frame import (
     FRAME_VERSION,
+    ChildBegun,
     CommandSeen,
     EventSeen,
     Fact,
@@ -22,7 +23,8 @@ def test_a_frame_is_read_as_it_was_written() -> None:
     command = CommandSeen("c-1", "cancel", "ada", "late", 9, "", True)
     sagas: dict[str, list[Fact]] = {
         "s-1": [event("e-2", "any"), receipt("e-1", "web")],
-        "s-2": [paid, command],
+        "s-2": [paid, command, ChildBegun("s-3", "order.placed", "e-1", 5)],
+        "s-3": [structs.replace(paid, parent="s-2")],
     }
     frame = decode_frame(encode_frame(sagas, MARKS))
 

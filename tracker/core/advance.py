@@ -14,7 +14,7 @@ from tracker.core.course import HISTORY_MAX, Act, CompensationState, Course, Out
 from tracker.core.effect import Cause, Effect, Stage
 from tracker.core.flow import Flow, Flows, WhenBreach
 from tracker.core.fold import fold
-from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation
+from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation, ReceiptSeen
 from tracker.core.operators import obey
 from tracker.core.saga import Saga
 from tracker.core.sla import judge
@@ -80,7 +80,7 @@ def _begins(before: Saga | None, news: Iterable[Observation]) -> bool:
     one that was on its way before there was a flow file keeps its freedom.
     """
     for fact in news:
-        if isinstance(fact, EventSeen) and not fact.cause:
+        if isinstance(fact, EventSeen) and (fact.parent or not fact.cause):
             known = None if before is None else before.steps.get(fact.id)
             if known is None or known.seen is None:
                 return True
@@ -103,7 +103,9 @@ def _matters(saga: Saga, flow: Flow, news: Iterable[Observation], now_ms: int | 
     if flow.times_answers or (decisive := flow.decisive) is None:
         return True
     return any(
-        fact.type in decisive if isinstance(fact, EventSeen) else fact.outcome == "dead-lettered"
+        fact.type in decisive
+        if isinstance(fact, EventSeen)
+        else isinstance(fact, ReceiptSeen) and fact.outcome == "dead-lettered"
         for fact in news
     )
 
@@ -136,7 +138,7 @@ class _Turn:
         known = before.course or _NO_COURSE
         if self._next_ms == before.due_ms and (self._course is known or self._course == known):
             return before
-        return Saga(before.version, before.id, self._next_ms, before.steps, self._course)
+        return structs.replace(before, due_ms=self._next_ms, course=self._course)
 
     def take(
         self, news: Sequence[Observation], commands: Sequence[CommandSeen], *, adopted: bool, late: bool
@@ -220,7 +222,7 @@ class _Turn:
         else:
             watched = flow.watched
             events = [fact.id for fact in news if isinstance(fact, EventSeen) and fact.type in watched]
-            answered = [fact.event for fact in news if not isinstance(fact, EventSeen)]
+            answered = [fact.event for fact in news if isinstance(fact, ReceiptSeen)]
             if not (events or answered):
                 return
         for triggered in by_events(flow, self._timeline, self._saga.id, events):

@@ -149,12 +149,14 @@ def business_key(saga: Saga) -> str:
 
 def began_ms(saga: Saga) -> int:
     """When the earliest thing known of it happened, milliseconds since the epoch."""
+    if not saga.steps and saga.children:
+        return saga.children[0].at_ms  # it is known by them alone as yet
     return min((begin_ms(step) for step in saga.steps.values()), default=0)
 
 
 def acted_ms(saga: Saga) -> int:
     """When the latest thing known of it happened: an event, or the end of an attempt."""
-    return max((_end_ms(step) for step in saga.steps.values()), default=0)
+    return max((_end_ms(step) for step in saga.steps.values()), default=began_ms(saga))
 
 
 def begin_ms(step: Step) -> int:

@@ -15,7 +15,7 @@ from saga.core.envelope import ID_LENGTH_MAX, Envelope, is_structured, read_enve
 from saga.core.errors import NotAnEvent
 from saga.core.receipt import Receipt, Receipts
 from tracker.core.command import Command
-from tracker.core.frame import CommandSeen, EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import ChildBegun, CommandSeen, EventSeen, Fact, ReceiptSeen
 
 NOT_AN_EVENT = "not-an-event"
 NOT_RECEIPTS = "not-receipts"
@@ -76,7 +76,10 @@ def collect_events(
     uncorrelated: Uncorrelated,
     payloads: Payloads = NO_PAYLOADS,
 ) -> None:
-    """Add an `EventSeen` to `facts` for each of these records of a partition that is an event."""
+    """Add an `EventSeen` to `facts` for each of these records of a partition that is an event.
+
+    Of one that begins a child saga the parent is told as well.
+    """
     known = facts.get
     needed, bytes_max = payloads
     for record in records:
@@ -93,6 +96,12 @@ def collect_events(
         if len(event_type) + len(source) > NAMES_LENGTH_MAX or (cause and len(cause) > ID_LENGTH_MAX):
             uncorrelated[topic, TOO_LONG] += 1
             continue
+        parent = envelope.parent
+        if parent is not None:
+            if len(parent) > ID_LENGTH_MAX:
+                uncorrelated[topic, TOO_LONG] += 1
+                continue
+            parent = _tell_parent(parent, envelope, facts)
         text = None if key is None else key.decode("utf-8", "replace")[:KEY_LENGTH_MAX]
         fact = EventSeen(
             envelope.id,
@@ -106,6 +115,7 @@ def collect_events(
             text,
             envelope.version,
             _payload(data, bytes_max) if event_type in needed else None,
+            parent,
         )
         others = known(envelope.saga)
         if others is None:
@@ -155,6 +165,15 @@ def collect_commands(
 
 _receipts = json.Decoder(Receipts)
 _commands = json.Decoder(Command)
+
+
+def _tell_parent(parent: str, envelope: Envelope, facts: SagaFacts) -> str | None:
+    """Tell it of its child. None where the event names its own saga: nothing begins itself."""
+    if parent == envelope.saga:
+        return None
+    begun = ChildBegun(envelope.saga, envelope.type, envelope.cause or "", envelope.time_ms)
+    facts.setdefault(parent, []).append(begun)
+    return parent
 
 
 def _structured(record: Record) -> tuple[Envelope, bytes] | None:

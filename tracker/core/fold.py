@@ -7,19 +7,22 @@ because each keeps the least or the greatest of some total order: what was dropp
 dropped by every other order as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from saga.core.receipt import Outcome
-from tracker.core.frame import EventSeen, Observation, ReceiptSeen
+from tracker.core.frame import ChildBegun, EventSeen, Observation, ReceiptSeen
 from tracker.core.saga import (
     ATTEMPTS_MAX,
+    CHILDREN_MAX,
     COPIES_MAX,
     HANDLINGS_MAX,
     OUTCOMES,
     SAGA_VERSION,
     STEPS_MAX,
     Attempt,
+    Child,
     Handling,
+    Parent,
     Saga,
     Seen,
     Step,
@@ -40,29 +43,40 @@ def fold(saga: Saga | None, saga_id: str, facts: Sequence[Observation]) -> Saga:
     been decided for the saga, its course, is kept as it was.
     """
     before = {} if saga is None else saga.steps
+    parent, children = (None, ()) if saga is None else (saga.parent, saga.children)
     steps = before.copy()
+    begun: list[ChildBegun] = []
     changed = saga is None
     for fact in facts:
         if isinstance(fact, EventSeen):
             event = fact.id
             step = steps.get(event)
             after = _with_event(step, fact, saga_id)
-        else:
+            if fact.parent:
+                claimed = Parent(fact.parent, fact.cause or "")
+                # Somebody may give a saga two parents: any of them, but always the same.
+                parent = claimed if parent is None else min(parent, claimed)
+        elif isinstance(fact, ReceiptSeen):
             event = fact.event
             step = steps.get(event)
             after = _with_receipt(step, fact)
+        else:
+            begun.append(fact)
+            continue
         if after is not step:
             steps[event] = after
             changed = True
-    if saga is not None and not changed:
+    if begun:
+        children = _with_children(children, begun)
+    related = saga is not None and (parent is not saga.parent or children is not saga.children)
+    if saga is not None and not (changed or related):
         return saga
     if len(steps) != len(before):
         steps = _ordered(steps, saga_id)
-        if saga is not None and steps == before:
+        if saga is not None and not related and steps == before:
             return saga  # all that was new lies beyond the limit
-    if saga is None:
-        return Saga(SAGA_VERSION, saga_id, -1, steps)
-    return Saga(SAGA_VERSION, saga_id, saga.due_ms, steps, saga.course)
+    due_ms, course = (-1, None) if saga is None else (saga.due_ms, saga.course)
+    return Saga(SAGA_VERSION, saga_id, due_ms, steps, course, parent, children)
 
 
 def _with_event(step: Step | None, fact: EventSeen, saga_id: str) -> Step:
@@ -73,7 +87,7 @@ def _with_event(step: Step | None, fact: EventSeen, saga_id: str) -> Step:
         fact.offset,
         fact.type,
         fact.source,
-        fact.cause or "",
+        "" if fact.parent else fact.cause or "",  # its cause is in the parent: it is a root here
         "" if fact.key is None or fact.key == saga_id else fact.key,
         fact.version,
     )
@@ -143,6 +157,16 @@ def _joined(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, .
 
 def _name(handling: Handling) -> tuple[str, str]:
     return handling.service, handling.handler
+
+
+def _with_children(children: tuple[Child, ...], begun: Iterable[ChildBegun]) -> tuple[Child, ...]:
+    """With these as well; `children` itself if none is new. Of what is told of one child the least counts."""
+    known = {child.saga: child for child in children}
+    for fact in begun:
+        child = Child(fact.at_ms, fact.child, fact.event, fact.type)
+        known[child.saga] = min(child, known.get(child.saga, child))
+    kept = tuple(sorted(known.values())[:CHILDREN_MAX])
+    return children if kept == children else kept
 
 
 def _ordered(steps: dict[str, Step], saga_id: str) -> dict[str, Step]:

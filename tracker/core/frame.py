@@ -14,7 +14,7 @@ from tracker.core.command import Action
 
 STEPS_TOPIC = "saga.steps"
 FRAME_VERSION = 2
-"""2 added payloads and commands at the ends of what was there: frames of version 1 are read as well."""
+"""2 added payloads, commands and child sagas at the ends of what was there: 1 is read as well."""
 
 UNREAD_MS = -1
 """In the place of a watermark: the source partition exists, but the sender does not read it."""
@@ -25,7 +25,8 @@ class EventSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact"
 
     (topic, partition, offset) tells a frame sent twice from an event published twice.
     `time_ms` is the event's own time, milliseconds since the Unix epoch. `data` is its payload, a
-    JSON object; None where no flow needs it, or it is none, or too large.
+    JSON object; None where no flow needs it, or it is none, or too large. `parent` is the saga of its
+    cause, where the event begins another one.
     """
 
     id: str
@@ -39,6 +40,7 @@ class EventSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact"
     key: str | None
     version: int
     data: bytes | None = None
+    parent: str | None = None
 
 
 class ReceiptSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=1):
@@ -56,6 +58,18 @@ class ReceiptSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fac
     retry_at_ms: int | None
 
 
+class ChildBegun(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=3):
+    """An event of the saga led to the first event of another one, which is of this `type`.
+
+    `event` is the id of the cause, "" where it was not told.
+    """
+
+    child: str
+    type: str
+    event: str
+    at_ms: int
+
+
 class CommandSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=2):
     """An operator wants something of the saga; the fields are those of `tracker.core.command.Command`.
 
@@ -71,7 +85,7 @@ class CommandSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fac
     undo: bool
 
 
-Observation = EventSeen | ReceiptSeen
+Observation = EventSeen | ReceiptSeen | ChildBegun
 """What happened in the business."""
 
 Fact = Observation | CommandSeen

@@ -22,6 +22,7 @@ STEPS_MAX = 4_000
 
 COPIES_MAX = 16
 HANDLINGS_MAX = 64
+CHILDREN_MAX = 1_000
 ATTEMPTS_MAX = 16
 
 # What an attempt came to, by the number that stands for it on the wire: never reorder.
@@ -83,7 +84,8 @@ class Position(Struct, frozen=True, order=True, array_like=True, gc=False):
 class Seen(Struct, frozen=True, order=True, array_like=True, gc=False):
     """An event as it was read. Of several copies the least is the one that counts.
 
-    `time_ms` is the event's own time, milliseconds since the Unix epoch. `key` is "" where the
+    `time_ms` is the event's own time, milliseconds since the Unix epoch. `cause` is "" for an event that
+    begins the saga: the cause of a child's first event is in `Saga.parent`. `key` is "" where the
     record's key is only the id of the saga once more.
     """
 
@@ -120,12 +122,29 @@ class Step(Struct, frozen=True, array_like=True, gc=False):
     data: bytes = b""
 
 
+class Parent(Struct, frozen=True, order=True, array_like=True, gc=False):
+    """The saga that began this one, and which event of it; "" where that was not told."""
+
+    saga: str
+    event: str
+
+
+class Child(Struct, frozen=True, order=True, array_like=True, gc=False):
+    """A saga that an event of this one began: when, its id, the event, and the type of its first event."""
+
+    at_ms: int
+    saga: str
+    event: str
+    type: str
+
+
 class Saga(Struct, frozen=True, array_like=True, gc=False):
     """One business transaction. `steps` are by event id, in the order of the ids.
 
     `due_ms` is the next moment at which time alone changes the saga, -1 if there is none; it stands
     first so that an index of deadlines can be read without the rest. `course` is None as long as
     nothing was decided: no known flow begins with its first event, and no operator did anything.
+    `children` are sorted, the oldest `CHILDREN_MAX`. A saga may be known by its children alone.
     """
 
     version: int
@@ -133,6 +152,8 @@ class Saga(Struct, frozen=True, array_like=True, gc=False):
     due_ms: int
     steps: dict[str, Step]
     course: Course | None = None
+    parent: Parent | None = None
+    children: tuple[Child, ...] = ()
 
     @property
     def truncated(self) -> bool:

@@ -111,7 +111,7 @@ def judged(saga: Saga, owed: Sequence[Waiting], given_up: Sequence[DeadLettered]
         return Status.RETRYING
     if saga.course is not None and saga.course.flow:
         return Status.OPEN
-    if owed or any(step.seen is None for step in saga.steps.values()):
+    if owed or not saga.steps or any(step.seen is None for step in saga.steps.values()):
         return Status.OPEN
     return Status.FAILED if given_up else Status.COMPLETED
 

@@ -24,7 +24,7 @@ from tracker.core.collect import (
     collect_receipts,
 )
 from tracker.core.command import COMMANDS_TOPIC
-from tracker.core.frame import STEPS_TOPIC, CommandSeen, EventSeen, Fact
+from tracker.core.frame import STEPS_TOPIC, ChildBegun, CommandSeen, EventSeen, Fact
 from tracker.core.pack import FrameLimits, by_partition, pack
 from tracker.core.watermark import Reading, Source, Watermarks
 from tracker.runtime.announcements import Announcements
@@ -207,5 +207,7 @@ def _topic(fact: Fact) -> str:
             return fact.topic
         case CommandSeen():
             return COMMANDS_TOPIC
+        case ChildBegun():
+            return STEPS_TOPIC  # its event is a fact of its own, which says where it stands
         case _:
             return RECEIPTS_TOPIC
