@@ -1,4 +1,4 @@
-"""Facts at random, with everything that goes wrong with facts: duplicates, copies, unknown causes, two parents."""
+"""Facts at random, with everything that goes wrong: duplicates, copies, unknown causes, two parents."""
 
 from hypothesis import strategies as st
 

@@ -122,9 +122,7 @@ def test_a_child_follows_the_flow_of_its_own_first_event() -> None:
     assert (saga.course.flow, saga.due) == ("order", 4_010)
     assert stages(saga.tell(dispatched())) == ["completed"]
     assert saga.saga is not None
-    assert saga.saga.parent == Parent("subscription-1", "e-9"), (
-        "deciding leaves it in its place"
-    )
+    assert saga.saga.parent == Parent("subscription-1", "e-9"), "deciding leaves it in its place"
 
 
 def test_children_change_nothing_of_what_is_decided() -> None:
