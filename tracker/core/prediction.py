@@ -26,6 +26,7 @@ RISK_MIN = 0.2
 """A greater chance to breach a deadline makes a saga one at risk."""
 
 _UNUSUAL_SHARE = 0.01
+_SORTED_MAX = 1_000
 
 _Target = tuple[str, ...]
 """What is awaited: the end of the saga (), or where a rule starts and the event types that end it."""
@@ -130,14 +131,14 @@ class History:
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}
-        self._answers: dict[tuple[str, str], deque[int]] = {}
+        self._answers: dict[tuple[str, str], _Times] = {}
 
     def add(self, told: Journey) -> None:
         """Take in how another saga went; old ones are forgotten for it."""
         for where, sample in told.samples:
             self._places.setdefault(where, _Place()).add(sample)
         for answer, took_ms in told.answers:
-            self._answers.setdefault(answer, deque(maxlen=SAMPLES_MAX)).append(took_ms)
+            self._answers.setdefault(answer, _Times()).add(took_ms)
 
     def forecast(self, where: str, since_ms: int, running: Iterable[Clock], now_ms: int) -> Forecast:
         """How a saga goes on that has been at `where` since `since_ms`.
@@ -146,21 +147,15 @@ class History:
         """
         place = self._places.get(where) or _Place()
         waited_ms = max(0, now_ms - since_ms)
-        alike = place.longer_than(waited_ms)
+        ends = place.left(_END, waited_ms)
         p50_ms = p90_ms = -1
-        if len(alike) >= SAMPLES_MIN:
-            ends = sorted(sample.left_ms[_END] for sample in alike)
+        if len(ends) >= SAMPLES_MIN:
             p50_ms, p90_ms = (since_ms + quantile(ends, share) for share in (0.5, 0.9))
-        chances = sorted(self._chances(alike, since_ms, waited_ms, running, now_ms), key=_by_chance)
-        return Forecast(where, place.samples, len(alike), p50_ms, p90_ms, tuple(chances))
+        chances = sorted(self._chances(place, since_ms, waited_ms, running, now_ms), key=_by_chance)
+        return Forecast(where, place.samples, len(ends), p50_ms, p90_ms, tuple(chances))
 
     def _chances(
-        self,
-        alike: Sequence[Sample],
-        since_ms: int,
-        waited_ms: int,
-        running: Iterable[Clock],
-        now_ms: int,
+        self, place: "_Place", since_ms: int, waited_ms: int, running: Iterable[Clock], now_ms: int
     ) -> Iterator[Chance]:
         for clock in running:
             if clock.due_ms <= now_ms:
@@ -168,28 +163,28 @@ class History:
                 continue
             match clock.rule:
                 case Between():
-                    target = _target(clock.rule)
-                    took = [sample.left_ms[target] for sample in alike if target in sample.left_ms]
+                    took = place.left(_target(clock.rule), waited_ms)
                     chance = share_longer(took, clock.due_ms - since_ms, waited_ms)
                 case Silence():
-                    took = [sample.stay_ms for sample in alike]
-                    chance = share_longer(took, clock.due_ms - since_ms, waited_ms)
+                    chance = share_longer(place.stays(), clock.due_ms - since_ms, waited_ms)
                 case Answer():
-                    took = list(self._answers.get((clock.rule.event, clock.rule.service), ()))
-                    chance = share_longer(took, clock.due_ms - clock.start_ms, now_ms - clock.start_ms)
+                    times = self._answers.get((clock.rule.event, clock.rule.service)) or _Times()
+                    chance = share_longer(
+                        times.ordered(), clock.due_ms - clock.start_ms, now_ms - clock.start_ms
+                    )
             if chance is not None:
                 yield Chance(clock.rule.name, clock.event, chance)
 
 
-def share_longer(took_ms: Iterable[int], than_ms: int, waited_ms: int) -> float | None:
+def share_longer(ordered_ms: Sequence[int], than_ms: int, waited_ms: int) -> float | None:
     """The share that took longer than `than_ms`, of those that took longer than `waited_ms`.
 
-    None when the latter are fewer than `SAMPLES_MIN`.
+    `ordered_ms` is sorted. None when the latter are fewer than `SAMPLES_MIN`.
     """
-    alike = [ms for ms in took_ms if ms > waited_ms]
-    if len(alike) < SAMPLES_MIN:
+    alike = len(ordered_ms) - bisect_right(ordered_ms, waited_ms)
+    if alike < SAMPLES_MIN:
         return None
-    return sum(1 for ms in alike if ms > than_ms) / len(alike)
+    return (len(ordered_ms) - bisect_right(ordered_ms, max(than_ms, waited_ms))) / alike
 
 
 def quantile(ordered: Sequence[int], share: float) -> int:
@@ -199,12 +194,35 @@ def quantile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, rank - 1)]
 
 
+class _Times:
+    """How long something took, the newest times."""
+
+    def __init__(self) -> None:
+        self._times: deque[int] = deque(maxlen=SAMPLES_MAX)
+        self._ordered: list[int] | None = None
+
+    def add(self, took_ms: int) -> None:
+        self._times.append(took_ms)
+        self._ordered = None
+
+    def ordered(self) -> list[int]:
+        if self._ordered is None:
+            self._ordered = sorted(self._times)
+        return self._ordered
+
+
 class _Place:
-    """What is known of one event type."""
+    """What is known of one event type.
+
+    Which samples are like a saga depends only on how many stayed no longer than it has. So all that is
+    sorted of them is kept: a hundred thousand sagas ask again and again.
+    """
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
         self._by_stay: list[Sample] | None = None
+        self._stays: list[int] = []
+        self._left: dict[tuple[_Target, int], list[int]] = {}
 
     @property
     def samples(self) -> int:
@@ -214,11 +232,30 @@ class _Place:
         self._samples.append(sample)
         self._by_stay = None
 
-    def longer_than(self, waited_ms: int) -> list[Sample]:
-        """Those in which the event was the newest one for longer."""
+    def stays(self) -> list[int]:
+        """How long the event was the newest one, sorted."""
+        self._sorted()
+        return self._stays
+
+    def left(self, target: _Target, waited_ms: int) -> list[int]:
+        """How long it took from the event to the target where it was the newest for longer, sorted."""
+        by_stay = self._sorted()
+        first = bisect_right(self._stays, waited_ms)
+        found = self._left.get((target, first))
+        if found is None:
+            if len(self._left) >= _SORTED_MAX:
+                self._left.clear()
+            alike = by_stay[first:]
+            found = sorted(sample.left_ms[target] for sample in alike if target in sample.left_ms)
+            self._left[target, first] = found
+        return found
+
+    def _sorted(self) -> list[Sample]:
         if self._by_stay is None:
             self._by_stay = sorted(self._samples, key=_by_stay)
-        return self._by_stay[bisect_right(self._by_stay, waited_ms, key=_by_stay) :]
+            self._stays = [sample.stay_ms for sample in self._by_stay]
+            self._left.clear()
+        return self._by_stay
 
 
 def _target(rule: Between) -> _Target:

@@ -49,8 +49,14 @@ def stand_of(clock: Clock, now_ms: int) -> Stand:
 
 def worst(running: Iterable[Clock], now_ms: int) -> Stand:
     """How the most urgent of these stands; without any nothing can be late."""
-    stands = {stand_of(clock, now_ms) for clock in running}
-    return "overdue" if "overdue" in stands else "due soon" if "due soon" in stands else "on time"
+    found: Stand = "on time"
+    for clock in running:
+        stand = stand_of(clock, now_ms)
+        if stand == "overdue":
+            return stand
+        if stand == "due soon":
+            found = stand
+    return found
 
 
 def _view(clock: Clock, course: Course, now_ms: int) -> ClockView:
