@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartitio
 from saga.runtime.settings import KafkaSettings
 from tests.facts import NOON_MS
 from tests.http_receiver import OK, Answer, HttpReceiver, receiver
+from tests.integration.processes import Process
 from tracker.core.cloudevent import cloud_event
 from tracker.core.effect import ALERTS_TOPIC, LIFECYCLE_TOPIC, Alert, Effect, Lifecycle
 from tracker.runtime.settings import WebhookSettings
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.kafka
 
 DEAD_LETTERS = "saga.dlq.webhooks"
 SECONDS_MAX = 30
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def settings(bootstrap_servers: str, *urls: str, **changes: object) -> WebhookSe
     return WebhookSettings(
         bootstrap_servers=bootstrap_servers,
         webhook_urls=",".join(urls),
-        webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        webhook_secret=SECRET,
         webhook_attempts=3,
         webhook_retry_first_ms=20,
         **changes,  # type: ignore[arg-type]
@@ -156,6 +159,33 @@ async def test_events_of_one_saga_come_in_their_order(broker: str) -> None:
         await until(lambda: "a-4" in server.ids)
 
     assert server.ids == ["a-1", "a-1", "a-1", "a-2", "a-3", "a-4"]
+
+
+async def test_two_share_the_work_and_one_takes_over_from_the_other(broker: str) -> None:
+    async with receiver(delay_seconds=0.01) as server:
+        how = settings(broker, server.url)
+        async with running(how):
+            await at_work(broker, server)
+            async with running(how):
+                await tell(broker, *(alert(number) for number in range(1, 101)))
+            await tell(broker, *(alert(number) for number in range(101, 201)))
+            await until(lambda: len(set(server.ids)) == 200)
+
+
+async def test_the_process_ends_when_told_to(broker: str, tmp_path: Path) -> None:
+    async with receiver() as server:
+        process = Process(
+            ["saga.cli", "webhooks", "--urls", server.url],
+            {"SAGA_BOOTSTRAP_SERVERS": broker, "SAGA_WEBHOOK_SECRET": SECRET},
+            tmp_path / "log",
+        )
+        process.start()
+        try:
+            await at_work(broker, server)
+            assert await asyncio.to_thread(process.stop) == 0
+        finally:
+            process.end()
+            print(process.output())
 
 
 async def test_after_a_restart_it_goes_on_where_it_was(broker: str) -> None:
