@@ -1,22 +1,29 @@
 """An event of one saga may begin another: both know of each other, and neither waits for the other."""
 
+import re
 from collections import Counter
+from textwrap import dedent
 
 from msgspec import structs
+from rich.console import Console
 
 from saga.core.envelope import ID_LENGTH_MAX, Envelope
 from tests.facts import NOON_MS, announcement, event, receipt
 from tests.play import CHARGE_FAST, IN_ALL, ORDER, Play, dispatched, placed, reserved, stages
 from tests.unit.test_collect import Written
+from tracker.cli.saga_json import saga_json
+from tracker.cli.tree import saga_tree
 from tracker.core.chain import began_ms, begin_type, chain, first_event
 from tracker.core.collect import TOO_LONG, SagaFacts, Uncorrelated, collect_events
 from tracker.core.flow import WhenBreach
 from tracker.core.fold import fold
 from tracker.core.frame import ChildBegun, EventSeen, Observation
-from tracker.core.saga import CHILDREN_MAX, Child, Parent, decode_saga, encode_saga
+from tracker.core.saga import CHILDREN_MAX, Child, Parent, Saga, decode_saga, encode_saga
 from tracker.core.status import Status, status
 from tracker.core.subscriptions import Subscriptions
 from tracker.core.timeline import Timeline
+from tracker.view.kin import NO_RELATIVES, Relatives
+from tracker.view.known import Known
 
 FIRST = Envelope("o-1", "order.placed", "shop", "o-1", NOON_MS, "e-9", parent="subscription-1")
 BEGUN = ChildBegun("o-1", "order.placed", "e-9", NOON_MS)
@@ -149,3 +156,83 @@ def test_a_child_begun_while_its_parent_is_undone_is_known_and_left_alone() -> N
     assert saga.tell(structs.replace(BEGUN, event="e1"), now=60_000) == []
     assert saga.saga is not None
     assert [child.saga for child in saga.saga.children] == ["o-1"]
+
+
+PARENT_FACTS: list[Observation] = [
+    event("e-9", "month.over", key=None),
+    event("e-10", "bill.sent", after_ms=5, cause="e-9", key=None),
+    BEGUN,
+    structs.replace(BEGUN, child="o-7", at_ms=NOON_MS + 1),
+    ChildBegun("o-8", "order.placed", "e-10", NOON_MS + 6),
+    ChildBegun("o-9", "order.placed", "never-read", NOON_MS + 7),
+]
+PARENT = fold(None, "subscription-1", PARENT_FACTS)
+CHILD_SAGA = fold(None, "o-1", CHILD)
+KNOWN = Known(Subscriptions([announcement("shop", "month.over", "stock.reserved")]))
+
+
+def shown(saga: Saga, relatives: Relatives = NO_RELATIVES) -> str:
+    console = Console(width=120, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(saga_tree(saga, KNOWN, NOON_MS + 1_000, None, relatives))
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def test_what_an_event_began_stands_below_it() -> None:
+    assert shown(PARENT, {"o-1": CHILD_SAGA}) == dedent("""\
+    (unknown) month.over  subscription-1  open
+    began 2025-10-09 12:00:00 UTC, 1.0 s ago
+    12:00:00.000  orders  month.over                        shop: no answer for 1.0 s
+    12:00:00.000          │  began order.placed             o-1  open
+    12:00:00.001          │  began order.placed             o-7
+    12:00:00.005  orders  └─ bill.sent              + 5 ms  nobody subscribed
+    12:00:00.006                began order.placed          o-8
+    12:00:00.007          began order.placed                o-9
+                                                            cause unknown: never-read
+    """)
+
+
+def test_what_a_deep_event_began_stays_on_the_screen() -> None:
+    facts: list[Observation] = [event(str(i), "t", cause=str(i - 1) if i else None) for i in range(60)]
+    told = shown(fold(None, "s", [*facts, structs.replace(BEGUN, event="59")]))
+
+    assert re.search(r"began order.placed +o-1\n", told)
+
+
+def test_a_child_says_what_began_it() -> None:
+    assert "began by month.over of subscription-1\n" in shown(CHILD_SAGA, {"subscription-1": PARENT})
+    assert "began by event e-9 of subscription-1\n" in shown(CHILD_SAGA)
+    first = event("o-1", "order.placed")
+    assert "began by an event of p\n" in shown(fold(None, "o-1", [structs.replace(first, parent="p")]))
+
+
+def test_a_child_of_a_flow_is_named_after_it() -> None:
+    child = Play(ORDER)
+    child.tell(child_placed(), dispatched())
+    assert child.saga is not None
+    parent = fold(None, "subscription-1", [structs.replace(BEGUN, child=child.saga.id)])
+
+    assert re.search(r"began order +s-1  completed\n", shown(parent, {child.saga.id: child.saga}))
+
+
+def test_a_saga_at_its_limit_of_children_says_so() -> None:
+    told = [ChildBegun(f"c-{number}", "t", "e-9", NOON_MS) for number in range(CHILDREN_MAX)]
+
+    assert "at its limit of 1,000 child sagas" in shown(fold(None, "s", told))
+
+
+def test_programs_are_told_of_parent_and_children() -> None:
+    child = saga_json(CHILD_SAGA, KNOWN, NOON_MS, relatives={"subscription-1": PARENT})
+    parent = saga_json(PARENT, KNOWN, NOON_MS, relatives={"o-1": CHILD_SAGA})
+
+    assert child["parent"] == {"saga": "subscription-1", "event": "e-9", "type": "month.over"}
+    assert child["children"] == []
+    assert parent["parent"] is None
+    assert parent["children"][0] == {  # type: ignore[index]
+        "saga": "o-1",
+        "event": "e-9",
+        "began": "2025-10-09T12:00:00.000Z",
+        "begins": "order.placed",
+        "flow": None,
+        "status": "open",
+    }

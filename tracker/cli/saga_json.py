@@ -1,6 +1,7 @@
 """One saga for programs: every event with its cause and its receipts."""
 
 from tracker.cli.history import act_json
+from tracker.cli.kin import children_json, parent_json
 from tracker.cli.moment import timestamp
 from tracker.cli.rows import row_json, waiting_json
 from tracker.cli.sla import clock_json
@@ -11,18 +12,28 @@ from tracker.core.prediction import Forecast
 from tracker.core.saga import Attempt, Handling, Saga
 from tracker.core.status import waiting
 from tracker.view.clocks import clock_views
+from tracker.view.kin import NO_RELATIVES, Relatives, child_views, parent_view
 from tracker.view.known import Known
 from tracker.view.row import row_of
 from tracker.view.undo import undo_views
 
 
-def saga_json(saga: Saga, known: Known, now_ms: int, forecast: Forecast | None = None) -> dict[str, object]:
+def saga_json(
+    saga: Saga,
+    known: Known,
+    now_ms: int,
+    forecast: Forecast | None = None,
+    relatives: Relatives = NO_RELATIVES,
+) -> dict[str, object]:
     """What `saga list --json` tells of it, all that was decided, and its events: causes come first."""
     owed = waiting(saga, known.subscriptions)
     flow, course = known.flow_of(saga), saga.course
     undoing = None if course is None else course.compensation
+    parent = parent_view(saga, relatives)
     return row_json(row_of(saga, known), now_ms, forecast) | {
         "truncated": saga.truncated,
+        "parent": None if parent is None else parent_json(parent),
+        "children": children_json(child_views(saga, relatives, known)),
         "outcome": None if course is None or not course.outcome else course.outcome,
         "ended": None if course is None or course.ended_ms < 0 else timestamp(course.ended_ms),
         "clocks": [clock_json(view, forecast) for view in clock_views(saga, flow, now_ms)],

@@ -1,6 +1,7 @@
 """One saga as a tree of causes, with what became of each event."""
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,6 +11,7 @@ from tracker.cli.answers import answers
 from tracker.cli.console import STATUS_STYLES
 from tracker.cli.duration import human
 from tracker.cli.history import history_table
+from tracker.cli.kin import child_name, child_text, parent_text
 from tracker.cli.moment import date_and_time, time_of_day
 from tracker.cli.sla import clocks_table, forecast_text
 from tracker.cli.undos import MARK, undo_block
@@ -26,9 +28,10 @@ from tracker.core.chain import (
 )
 from tracker.core.cloudevent import SOURCE
 from tracker.core.prediction import Forecast
-from tracker.core.saga import COPIES_MAX, STEPS_MAX, Saga, Step
+from tracker.core.saga import CHILDREN_MAX, COPIES_MAX, STEPS_MAX, Saga, Step
 from tracker.core.status import ENDED, status, waiting
 from tracker.view.clocks import clock_views
+from tracker.view.kin import NO_RELATIVES, ChildView, ParentView, Relatives, child_views, parent_view
 from tracker.view.known import Known
 from tracker.view.undo import UndoView, undo_views
 
@@ -36,14 +39,25 @@ INDENT_MAX = 8
 """Levels that are drawn; deeper ones say how deep they are."""
 
 
-def saga_tree(saga: Saga, known: Known, now_ms: int, forecast: Forecast | None = None) -> RenderableType:
-    """A head line, then a line for each event, below its cause; then clocks, undos and what operators did."""
+def saga_tree(
+    saga: Saga,
+    known: Known,
+    now_ms: int,
+    forecast: Forecast | None = None,
+    relatives: Relatives = NO_RELATIVES,
+) -> RenderableType:
+    """A head line, then a line for each event, below its cause; then clocks, undos and what operators did.
+
+    The sagas that an event began stand below it.
+    """
     return Group(
-        _head(saga, known, now_ms), _events(saga, known, now_ms), *_course(saga, known, now_ms, forecast)
+        _head(saga, known, now_ms, parent_view(saga, relatives)),
+        _events(saga, known, now_ms, child_views(saga, relatives, known)),
+        *_course(saga, known, now_ms, forecast),
     )
 
 
-def _events(saga: Saga, known: Known, now_ms: int) -> Table:
+def _events(saga: Saga, known: Known, now_ms: int, begun: list[ChildView]) -> Table:
     owed = waiting(saga, known.subscriptions)
     attempts = {
         command: f"attempt {number} of {undo.attempts}"
@@ -56,7 +70,8 @@ def _events(saga: Saga, known: Known, now_ms: int) -> Table:
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column()
     rails: list[bool] = []
-    for link in chain(saga):
+    links = chain(saga)
+    for link, below in zip_longest(links, links[1:]):
         del rails[link.depth :]
         rails.append(not link.last)
         open_answers = [answer for answer in owed if answer.event == link.event]
@@ -69,10 +84,18 @@ def _events(saga: Saga, known: Known, now_ms: int) -> Table:
                 [*answers(link, known.subscriptions, open_answers, now_ms), *_oddities(link)],
             ),
         )
+        rail = _rail(rails, goes_on=below is not None and below.parent == link.event)
+        for child in begun:
+            if child.event == link.event:
+                grid.add_row(time_of_day(child.at_ms), "", rail + child_name(child), "", child_text(child))
+    for child in begun:
+        if child.event not in saga.steps:
+            unknown = [f"cause unknown: {child.event}"] if child.event else []
+            grid.add_row(time_of_day(child.at_ms), "", child_name(child), "", child_text(child, *unknown))
     return grid
 
 
-def _head(saga: Saga, known: Known, now_ms: int) -> Text:
+def _head(saga: Saga, known: Known, now_ms: int, parent: ParentView | None) -> Text:
     stands = status(saga, known.subscriptions)
     began = began_ms(saga)
     ended = f" after {human(acted_ms(saga) - began)}" if stands in ENDED else ""
@@ -85,12 +108,16 @@ def _head(saga: Saga, known: Known, now_ms: int) -> Text:
         ]
     )
     head.append(f"\nbegan {date_and_time(began)}, {human(now_ms - began)} ago")
+    if parent is not None:
+        head.append(f"\n{parent_text(parent)}")
     if saga.course is not None and saga.course.flow and known.flow_of(saga) is None:
         head.append(
             "\nthis version of its flow is not on saga.flows: deadlines and undos are not told in full"
         )
     if saga.truncated:
         head.append(f"\nat its limit of {STEPS_MAX:,} events: there may be more that are not shown")
+    if len(saga.children) >= CHILDREN_MAX:
+        head.append(f"\nat its limit of {CHILDREN_MAX:,} child sagas: there may be more that are not shown")
     return head
 
 
@@ -144,6 +171,14 @@ def _branch(rails: list[bool]) -> str:
     if depth > INDENT_MAX:
         return f"{'   ' * (INDENT_MAX - 1)}({depth}) {corner}"
     return "".join("│  " if more else "   " for more in rails[1:-1]) + corner
+
+
+def _rail(rails: list[bool], *, goes_on: bool) -> str:
+    """The lines in front of what stands below an event and is none; they go on if events follow below it."""
+    levels = [*rails[1:], goes_on]
+    if len(levels) > INDENT_MAX:
+        return "   " * INDENT_MAX
+    return "".join("│  " if more else "   " for more in levels)
 
 
 def _name(link: Link) -> str:

@@ -47,15 +47,17 @@ class Changelog:
 
 
 @contextlib.asynccontextmanager
-async def open_changelog(settings: KafkaSettings, saga_id: str | None = None) -> AsyncIterator[Changelog]:
-    """The changelog of the saga table; with an id only the partition that holds this saga.
+async def open_changelog(
+    settings: KafkaSettings, sagas: Collection[str] | None = None
+) -> AsyncIterator[Changelog]:
+    """The changelog of the saga table; with ids only the partitions that hold these sagas.
 
     Raises
     ------
     NothingTracked
         There is no such topic.
     """
-    partitions = await _partitions(settings, SAGAS_CHANGELOG_TOPIC, saga_id)
+    partitions = await _partitions(settings, SAGAS_CHANGELOG_TOPIC, sagas)
     if not partitions:
         raise NothingTracked(f"no topic {SAGAS_CHANGELOG_TOPIC}: start the tracker with `saga track`")
     async with _consumer(settings, partitions) as consumer:
@@ -75,7 +77,7 @@ async def read_saga(settings: KafkaSettings, saga_id: str) -> tuple[bytes | None
     """
     found: bytes | None = None
     others: dict[str, bytes] = {}
-    async with open_changelog(settings, saga_id) as changelog:
+    async with open_changelog(settings, [saga_id]) as changelog:
         async for changes in changelog.to_end():
             for change in changes:
                 others.pop(change.saga, None)
@@ -86,6 +88,25 @@ async def read_saga(settings: KafkaSettings, saga_id: str) -> tuple[bytes | None
                     if len(others) > _OTHERS_MAX:
                         del others[next(iter(others))]
     return found, list(others.values())
+
+
+async def read_sagas_of(settings: KafkaSettings, sagas: Collection[str]) -> dict[str, bytes]:
+    """The bytes of the sagas with these ids, of those that there are.
+
+    Raises
+    ------
+    NothingTracked
+        There is no saga table.
+    """
+    found: dict[str, bytes] = {}
+    async with open_changelog(settings, sagas) as changelog:
+        async for changes in changelog.to_end():
+            for change in changes:
+                if change.value is None:
+                    found.pop(change.saga, None)
+                elif change.saga in sagas:
+                    found[change.saga] = change.value
+    return found
 
 
 async def read_subscriptions(settings: KafkaSettings) -> Subscriptions:
@@ -122,13 +143,13 @@ def _announcement(value: bytes) -> ServiceAnnouncement | None:
 
 
 async def _partitions(
-    settings: KafkaSettings, topic: str, saga_id: str | None = None
+    settings: KafkaSettings, topic: str, sagas: Collection[str] | None = None
 ) -> list[TopicPartition]:
-    """Those of the topic, none if it does not exist; with an id only the one that holds this saga."""
+    """Those of the topic, none if it does not exist; with ids only those that hold these sagas."""
     count = (await partition_counts(settings, [topic])).get(topic, 0)
-    if saga_id is None or not count:
+    if sagas is None or not count:
         return [TopicPartition(topic, partition) for partition in range(count)]
-    return [TopicPartition(topic, saga_partition(saga_id, count))]
+    return [TopicPartition(topic, partition) for partition in {saga_partition(id_, count) for id_ in sagas}]
 
 
 @contextlib.asynccontextmanager
