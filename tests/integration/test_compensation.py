@@ -115,7 +115,7 @@ def order(number: int) -> OrderPlaced:
     return OrderPlaced(order_id=f"o-{number}", lines=lines, amount=amount, card=card)
 
 
-EXPECTED = {
+EXPECTED: dict[int, tuple[int, ...]] = {
     # number % 10: reserved, released, charged, refunded, cancelled
     0: (1, 0, 1, 0, 0),
     1: (1, 1, 1, 1, 1),
