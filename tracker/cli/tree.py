@@ -69,6 +69,9 @@ def _events(saga: Saga, known: Known, now_ms: int, begun: list[ChildView]) -> Ta
         grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column()
+    begun_by: dict[str, list[ChildView]] = {}
+    for child in begun:
+        begun_by.setdefault(child.event, []).append(child)
     rails: list[bool] = []
     links = chain(saga)
     for link, below in zip_longest(links, links[1:]):
@@ -85,9 +88,8 @@ def _events(saga: Saga, known: Known, now_ms: int, begun: list[ChildView]) -> Ta
             ),
         )
         rail = _rail(rails, goes_on=below is not None and below.parent == link.event)
-        for child in begun:
-            if child.event == link.event:
-                grid.add_row(time_of_day(child.at_ms), "", rail + child_name(child), "", child_text(child))
+        for child in begun_by.get(link.event, ()):
+            grid.add_row(time_of_day(child.at_ms), "", rail + child_name(child), "", child_text(child))
     for child in begun:
         if child.event not in saga.steps:
             unknown = [f"cause unknown: {child.event}"] if child.event else []
