@@ -1,10 +1,12 @@
 """Effects on a real Kafka: delivered or refused, and one that is refused holds up no other."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from msgspec import json
 
 from saga.core.envelope import read_envelope
@@ -122,3 +124,26 @@ async def test_what_is_told_of_many_sagas_at_once_is_cheap(effects: Effects, set
     await effects.send(told)
     assert time.process_time() - begun < 3  # some 0.2 s on a machine that has nothing else to do
     assert set(await ids(settings, LIFECYCLE_TOPIC)) >= {effect.id for effect in told}
+
+
+async def test_a_topic_that_takes_nothing_now_holds_up_no_other(
+    effects: Effects, settings: KafkaSettings, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster of one broker has no partition without a leader: so the client hangs as it would there."""
+    other = f"{topic}-other"
+    send_batch = AIOKafkaProducer.send_batch
+
+    async def hanging(producer: AIOKafkaProducer, batch: object, name: str, *, partition: int) -> object:
+        if name == topic:
+            await asyncio.sleep(60)
+        return await send_batch(producer, batch, name, partition=partition)
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", hanging)
+
+    await effects.send([undo(topic, 1), undo(other, 2)])
+    began = time.monotonic()
+    await effects.send([undo(topic, 3), undo(other, 4)])
+
+    assert time.monotonic() - began < 4, "the topic was asked again at once"
+    assert await ids(settings, other) == [f"{other}/2", f"{other}/4"]
+    assert {alert.saga for alert in await alerts(settings, f"{topic}:")} == {"s-1", "s-3"}

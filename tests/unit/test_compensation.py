@@ -45,8 +45,24 @@ def test_the_newest_is_undone_first_and_each_waits_for_the_one_before() -> None:
     assert release.type == "stock.release"
 
     effects = saga.tell(play.undone(release, "stock.released", 90), now=100)
-    assert types(effects) == ["order.cancelled"]
+    (cancelled,) = published(effects)
+    assert cancelled.type == "order.cancelled"
     assert stages(saga.effects) == ["started", "compensating", "compensated"]
+    saga.tell(play.command_seen(cancelled), now=110)
+    assert saga.due == -1
+
+
+def test_the_last_event_is_published_again_if_it_does_not_come_back() -> None:
+    """Kafka may have refused it: its topic was without a leader."""
+    saga = Play(ORDER)
+    saga.tell(play.placed(), play.seen("e3", "payment.declined", 20, cause="e1"), now=50)
+    (cancelled,) = published(saga.effects)
+
+    assert saga.tell(now=59_999, wall=60_000) == []
+    (again,) = published(saga.tell(now=60_000, wall=60_100))
+
+    assert again.id == cancelled.id
+    assert saga.tell(play.command_seen(again), now=60_200) == []
     assert saga.due == -1
 
 

@@ -12,7 +12,7 @@ from msgspec import structs
 from tracker.core.compensation import UNDELIVERABLE_RETRY_MS, Compensating, pivot
 from tracker.core.course import HISTORY_MAX, Act, CompensationState, Course, Outcome, Told, UndoState
 from tracker.core.effect import Cause, Effect, Stage
-from tracker.core.flow import Flow, Flows, WhenBreach
+from tracker.core.flow import Emit, Flow, Flows, WhenBreach
 from tracker.core.fold import fold
 from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation, ReceiptSeen
 from tracker.core.operators import obey
@@ -22,6 +22,9 @@ from tracker.core.subscriptions import Subscriptions
 from tracker.core.teller import Teller, reply
 from tracker.core.timeline import Timeline
 from tracker.core.trigger import Triggered, by_dead_letters, by_events
+
+THEN_SEEN_WITHIN_MS = 60_000
+"""The event that ends a compensation is published again if it has not been read back for so long."""
 
 
 class World(NamedTuple):
@@ -266,6 +269,8 @@ class _Turn:
             self._tell_trouble(undo)
         if state.done_ms >= 0 and before.done_ms < 0:
             state = self._compensated(flow, state)
+        elif state.then and state.then_due_ms >= 0:
+            state = self._followed(flow, state)
         self._course = structs.replace(self._course, compensation=state)
 
     def _tell_trouble(self, undo: UndoState) -> None:
@@ -289,12 +294,28 @@ class _Turn:
                 due_ms = self._world.wall_ms + UNDELIVERABLE_RETRY_MS
                 self._due(due_ms)
                 return structs.replace(state, done_ms=-1, then_due_ms=due_ms)
-            root = self._timeline.root or ""
-            published = self._teller.emit(
-                self._course, then, root, place="then", reason=state.reason, cause=state.trigger
-            )
-            state = structs.replace(state, then=published, then_due_ms=-1)
+            state = self._published(then, state)
         self._stage("compensated", state.done_ms, place=str(state.round), reason=state.reason)
+        return state
+
+    def _published(self, then: Emit, state: CompensationState) -> CompensationState:
+        root = self._timeline.root or ""
+        event = self._teller.emit(
+            self._course, then, root, place="then", reason=state.reason, cause=state.trigger
+        )
+        due_ms = self._world.wall_ms + THEN_SEEN_WITHIN_MS if event else -1
+        self._due(due_ms)
+        return structs.replace(state, then=event or state.then, then_due_ms=due_ms)
+
+    def _followed(self, flow: Flow, state: CompensationState) -> CompensationState:
+        """Publish the last event once more, under its id, unless it has come back from its topic."""
+        step = self._timeline.steps.get(state.then)
+        if step is not None and step.seen is not None:
+            return structs.replace(state, then_due_ms=-1)
+        then = flow.compensation.then
+        if then is not None and self._now_ms is not None and self._now_ms >= state.then_due_ms:
+            return self._published(then, state)
+        self._due(state.then_due_ms)
         return state
 
     # Operators.

@@ -67,7 +67,7 @@ class CompensationState(Struct, frozen=True, array_like=True, gc=False):
     round : counted from 1; an action that comes when all was undone begins another one.
     done_ms : when all was settled.
     then : id of the event that said so.
-    then_due_ms : when it is looked again whether a service knows that event.
+    then_due_ms : when it is looked again whether a service knows that event, or whether it has come.
     """
 
     reason: str

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -26,16 +27,29 @@ from saga.core.partition import key_partition
 from saga.runtime.kafka import AIOKafkaProducer, KafkaError, Topic, ensure_topics
 from saga.runtime.settings import KafkaSettings
 from tracker.core.cloudevent import cloud_event, topic_of
-from tracker.core.effect import Alert, Effect, Publish, Reply
+from tracker.core.effect import (
+    ALERTS_TOPIC,
+    ANSWERS_TOPIC,
+    LIFECYCLE_TOPIC,
+    Alert,
+    Effect,
+    Publish,
+    Reply,
+)
 
 logger = logging.getLogger(__name__)
+
+OWN_TOPICS = frozenset({LIFECYCLE_TOPIC, ALERTS_TOPIC, ANSWERS_TOPIC})
 
 RECORD_BYTES_MAX = 900_000
 """A larger record would be refused by brokers as they are set up by default."""
 
 _BATCH_BYTES = 256 * 1024
 _DELIVERY_SECONDS_MAX = 30.0
-_TOPIC_SECONDS_MAX = 10.0
+_BUSINESS_SECONDS_MAX = 5.0
+_TOPIC_SECONDS_MAX = 5.0
+_REST_SECONDS = 30.0
+_LATE = "it takes no records at the moment; look after the leaders of its partitions and their replicas"
 _STOP_SECONDS_MAX = 2.0
 
 _TOPIC_REFUSED = (TopicAuthorizationFailedError, InvalidTopicError)
@@ -57,8 +71,13 @@ class NotDelivered(SagaError):
     """Kafka has not taken effects in time. They are made again from the frames that are not committed."""
 
 
-_Refusal = tuple[Effect, str, str]
-"""An effect that can't be delivered, to which topic, and why."""
+class _Refusal(NamedTuple):
+    """An effect that is not delivered, to which topic, and why; `late`: Kafka may take it another time."""
+
+    effect: Effect
+    topic: str
+    reason: str
+    late: bool = False
 
 
 class _Batch(NamedTuple):
@@ -82,6 +101,7 @@ class Effects:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._made: set[str] = set()
+        self._resting: dict[str, float] = {}  # business topics, and until when nothing is asked of them
         self.refused: Counter[tuple[str, str]] = Counter()
 
     async def __aenter__(self) -> "Effects":
@@ -96,16 +116,19 @@ class Effects:
     async def send(self, effects: Sequence[Effect]) -> None:
         """Send them, those of one saga and topic in the order given; return when all are delivered.
 
-        One that Kafka refuses for good is logged, counted and told as an alert, and then it is done.
+        One that Kafka refuses for good is logged, counted and told as an alert, and then it is done. So is
+        one for a business topic that Kafka does not take now: whoever decided it asks for it again when
+        its answer does not come, and the other sagas go on.
 
         Raises
         ------
         NotDelivered, KafkaError
-            Kafka did not take all of them now, but may do so later. Some may have been written.
+            Kafka did not take those for the tracker's own topics now, but may do so later. Some may have
+            been written.
         """
         refused = await self._deliver(effects)
         # An alert that is refused raises no other: it would be refused as well.
-        await self._deliver([_alert(*refusal) for refusal in refused if not isinstance(refusal[0], Alert)])
+        await self._deliver([_alert(refusal) for refusal in refused if not isinstance(refusal.effect, Alert)])
 
     async def _deliver(self, effects: Sequence[Effect]) -> list[_Refusal]:
         """Send these; those that are refused for good are returned with the reason."""
@@ -114,20 +137,23 @@ class Effects:
         partitions, impossible = await self._topics(effects)
         refused: list[_Refusal] = []
         batches = list(self._batches(effects, partitions, impossible, refused))
-        broken = await self._sent(batches)
+        broken = await self._sent(batches, refused)
         if broken:
             await self._renew()
             for batch in broken:
                 refused += await self._parted(batch)
         for refusal in refused:
-            self._tell(*refusal)
+            self._tell(refusal)
         return refused
 
     async def _topics(self, effects: Iterable[Effect]) -> tuple[dict[str, int], dict[str, str]]:
-        """How many partitions each topic has; and why, for each that there can't be."""
+        """How many partitions each topic has; and why, for each that takes nothing."""
         counts: dict[str, int] = {}
         impossible: dict[str, str] = {}
         for topic in {topic_of(effect) for effect in effects}:
+            if time.monotonic() < self._resting.get(topic, 0):
+                impossible[topic] = _LATE
+                continue
             try:
                 async with asyncio.timeout(_TOPIC_SECONDS_MAX):
                     if topic not in self._made:
@@ -137,10 +163,17 @@ class Effects:
             except (KafkaUnavailable, *_TOPIC_REFUSED) as error:
                 impossible[topic] = str(error) or type(error).__name__
             except TimeoutError as error:
-                raise NotDelivered(
-                    f"Kafka does not tell of the topic {topic}; look after the cluster"
-                ) from error
+                if topic in OWN_TOPICS:
+                    raise NotDelivered(
+                        f"Kafka does not tell of the topic {topic}; look after the cluster"
+                    ) from error
+                self._rest(topic)
+                impossible[topic] = _LATE
         return counts, impossible
+
+    def _rest(self, topic: str) -> None:
+        """Ask nothing of a business topic for a while: waiting for it holds up everything else."""
+        self._resting[topic] = time.monotonic() + _REST_SECONDS
 
     def _batches(
         self,
@@ -157,10 +190,12 @@ class Effects:
         for effect in effects:
             topic, key, value, headers = cloud_event(effect)
             if topic in impossible:
-                refused.append((effect, topic, impossible[topic]))
+                reason = impossible[topic]
+                refused.append(_Refusal(effect, topic, reason, late=reason == _LATE))
                 continue
             if len(value) > RECORD_BYTES_MAX:
-                refused.append((effect, topic, f"its {len(value)} bytes are more than {RECORD_BYTES_MAX}"))
+                reason = f"its {len(value)} bytes are more than {RECORD_BYTES_MAX}"
+                refused.append(_Refusal(effect, topic, reason))
                 continue
             place = topic, _partition(effect, key, partitions[topic])
             batch = under_way.get(place)
@@ -176,33 +211,54 @@ class Effects:
     def _batch(self, topic: str, partition: int) -> _Batch:
         return _Batch(topic, partition, [], self._producer.create_batch())
 
-    async def _sent(self, batches: Sequence[_Batch]) -> list[_Batch]:
+    async def _sent(self, batches: Sequence[_Batch], refused: list[_Refusal]) -> list[_Batch]:
         """Send these and wait for all; those that were refused for good, or came behind such a one.
+
+        What a business topic does not take now is added to `refused`.
 
         Raises
         ------
         NotDelivered, KafkaError
-            Kafka did not take some of them now.
+            Kafka did not take some of the tracker's own now.
         """
+        by_partition: dict[tuple[str, int], list[_Batch]] = {}
+        for batch in batches:
+            by_partition.setdefault((batch.topic, batch.partition), []).append(batch)
+        answers = await asyncio.gather(*map(self._in_order, by_partition.values()))
+        broken: list[_Batch] = []
+        late: list[_Batch] = []
+        for queue, outcomes in zip(by_partition.values(), answers, strict=True):
+            hole = any(isinstance(outcome, _REFUSED) for outcome in outcomes)
+            for batch, outcome in zip(queue, outcomes, strict=True):
+                if isinstance(outcome, _REFUSED) or (hole and isinstance(outcome, OutOfOrderSequenceNumber)):
+                    broken.append(batch)
+                elif isinstance(outcome, BaseException) and batch.topic not in OWN_TOPICS:
+                    late.append(batch)
+                elif isinstance(outcome, TimeoutError):
+                    raise _late([batch]) from outcome
+                elif isinstance(outcome, BaseException):
+                    raise outcome
+        for batch in late:
+            self._rest(batch.topic)
+            refused += [_Refusal(effect, batch.topic, _LATE, late=True) for effect in batch.effects]
+        if late:
+            await self._renew()  # or the old batches would stand before all that follows
+        return broken
+
+    async def _in_order(self, queue: Sequence[_Batch]) -> Sequence[object]:
+        """What became of the batches of one partition, sent one behind the other."""
+        own = queue[0].topic in OWN_TOPICS
         deliveries = []
         try:
-            async with asyncio.timeout(_DELIVERY_SECONDS_MAX):
-                for batch in batches:
+            async with asyncio.timeout(_DELIVERY_SECONDS_MAX if own else _BUSINESS_SECONDS_MAX):
+                for batch in queue:
                     deliveries.append(
                         await self._producer.send_batch(batch.records, batch.topic, partition=batch.partition)
                     )
-                outcomes = await asyncio.gather(*deliveries, return_exceptions=True)
-        except TimeoutError as error:
-            raise _late(batches) from error
-        told = list(zip(batches, outcomes, strict=True))
-        broken = [batch for batch, outcome in told if isinstance(outcome, _REFUSED)]
-        holes = {(batch.topic, batch.partition) for batch in broken}
-        for batch, outcome in told:
-            if isinstance(outcome, OutOfOrderSequenceNumber) and (batch.topic, batch.partition) in holes:
-                broken.append(batch)
-            elif isinstance(outcome, BaseException) and not isinstance(outcome, _REFUSED):
-                raise outcome
-        return broken
+                outcomes: list[object] = await asyncio.gather(*deliveries, return_exceptions=True)
+                return outcomes
+        except (TimeoutError, KafkaError) as error:
+            return [error] * len(queue)
 
     async def _parted(self, batch: _Batch) -> list[_Refusal]:
         """Send the effects of a refused batch in ever smaller ones; those that are refused alone."""
@@ -222,7 +278,7 @@ class Effects:
             except _REFUSED as error:
                 await self._renew()
                 if len(effects) == 1 or isinstance(error, _TOPIC_REFUSED):
-                    refused += [(effect, topic, type(error).__name__) for effect in effects]
+                    refused += [_Refusal(effect, topic, type(error).__name__) for effect in effects]
                 else:
                     middle = len(effects) // 2
                     groups += [effects[middle:], effects[:middle]]
@@ -234,7 +290,8 @@ class Effects:
         await _stopped(self._producer)
         self._producer = await _started(self._settings)
 
-    def _tell(self, effect: Effect, topic: str, reason: str) -> None:
+    def _tell(self, refusal: _Refusal) -> None:
+        effect, topic, reason, _ = refusal
         kind = type(effect).__name__
         self.refused[topic, kind] += 1
         logger.error("saga %s: Kafka refuses its %s to %s: %s", effect.saga, kind, topic, reason)
@@ -247,8 +304,14 @@ def _partition(effect: Effect, key: bytes, partitions: int) -> int:
     return key_partition(key, partitions) if isinstance(effect, Publish) else crc32(key) % partitions
 
 
-def _alert(effect: Effect, topic: str, reason: str) -> Alert:
+def _alert(refusal: _Refusal) -> Alert:
+    effect, topic, reason, late = refusal
     kind = effect.type if isinstance(effect, Publish) else type(effect).__name__.lower()
+    again = (
+        "An undo is asked for again when its `undo_within` is over"
+        if late
+        else "It is not sent again by itself"
+    )
     return Alert(
         derived_id(effect.id, "tracker.undeliverable", 0),
         effect.saga,
@@ -257,7 +320,7 @@ def _alert(effect: Effect, topic: str, reason: str) -> Alert:
         0 if isinstance(effect, Publish | Reply) else effect.flow_version,
         "undeliverable",
         effect.at_ms,
-        f"Kafka refuses {kind} on the topic {topic}: {reason}. It is not sent again by itself",
+        f"Kafka refuses {kind} on the topic {topic}: {reason}. {again}",
         event=effect.id,
     )
 
