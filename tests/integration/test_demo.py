@@ -113,7 +113,7 @@ def test_orders_come_through_and_it_ends_by_itself() -> None:
     assert "placed → reserved → declined" in text
     assert "\x1b" not in text, "no terminal, no colours"
     assert {name.split()[0] for name in below} >= {f"services.{name}" for name in ("orders", "payments")}
-    assert all_gone(below)
+    until(lambda: all_gone(below), END_SECONDS_MAX, what="its processes have gone")
     assert not logs_folder(text).exists()
 
 
@@ -126,7 +126,7 @@ def test_ctrl_c_in_a_terminal_ends_all_of_it_soon() -> None:
         os.killpg(running.process.pid, signal.SIGINT)
         until(lambda: not running.running, END_SECONDS_MAX, what="the demo has ended")
         assert running.end() == 0, running.text
-        assert all_gone(below)
+        until(lambda: all_gone(below), END_SECONDS_MAX, what="its processes have gone")
         assert " orders: " in running.text
         assert "Traceback" not in running.text
 
@@ -149,7 +149,7 @@ def test_a_kafka_that_is_there_already_is_used_and_left_running() -> None:
             below = running.descendants()
             assert running.end() == 0, running.text
         assert f"Look further: saga show o-1001 --bootstrap-servers {servers}" in running.text
-        assert all_gone(below)
+        until(lambda: all_gone(below), END_SECONDS_MAX, what="its processes have gone")
         assert kafka.pid is not None
 
 
@@ -163,5 +163,5 @@ def test_a_process_that_ends_by_itself_is_named_with_the_end_of_its_log(tmp_path
         assert running.end() == 1
         assert "saga: payments ended by itself" in running.text
         assert "payments is running" in running.text, "the log"
-        assert all_gone(below)
+        until(lambda: all_gone(below), END_SECONDS_MAX, what="its processes have gone")
         assert (tmp_path / "logs" / "payments.log").exists()
