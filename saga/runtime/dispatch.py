@@ -42,6 +42,7 @@ class _Case:
     outcome: Outcome
     envelope: Envelope | None = None
     handler: str = ""
+    given_up: bool = False
 
     def receipt(
         self,
@@ -140,8 +141,11 @@ class Dispatch:
             self._give_up(case, error, _now_ms())
             return
         await self._until_settled(case, addressed.envelope, addressed.handler, event)
-        self._memory.add(key)
-        case.outcome.memory_key = key
+        if case.given_up:
+            self._memory.discard(key)  # whoever sends it again wants it to be tried again
+        else:
+            self._memory.add(key)
+            case.outcome.memory_key = key
 
     async def _until_settled(self, case: _Case, envelope: Envelope, handler: Handler, event: Event) -> None:
         """Attempt after attempt, until one succeeds, or the next is not due here, or there is none."""
@@ -239,6 +243,7 @@ class Dispatch:
 
     def _give_up(self, case: _Case, error: BaseException, at_ms: int, duration_ms: float = 0.0) -> None:
         record = case.record
+        case.given_up = True
         case.outcome.receipts.append(case.receipt("dead-lettered", at_ms, duration_ms, _failure(error)))
         case.outcome.outputs.append(
             dead_letter(

@@ -56,7 +56,10 @@ class SagaWorld(RuleBasedStateMachine):
         self.pending: list[Fact] = []
         self.delivered: list[Fact] = []
         self.commands: dict[str, Publish] = {}
-        self.given_up: set[str] = set()
+        self.attempts: dict[str, int] = {}  # the latest of each command, and when it was made
+        self.asked_ms: dict[str, int] = {}
+        self.inbox: list[str] = []  # commands as they stand on their topics
+        self.given_up: Counter[str] = Counter()
         self.confirmed: set[str] = set()
         self.watermark_ms = NOON_MS - 1
         self.stages: Counter[str] = Counter()
@@ -84,20 +87,20 @@ class SagaWorld(RuleBasedStateMachine):
         if len(self.events) < 12:
             self.happen(play.seen(f"t{len(self.events)}", TRIGGER, 0, cause="e1"))
 
-    @precondition(lambda self: self.unanswered())
-    @rule(data=st.data(), confirms=st.booleans())
-    def answer(self, data: st.DataObject, confirms: bool) -> None:
-        command = self.commands[data.draw(st.sampled_from(sorted(self.unanswered())))]
-        self.settle(command, confirms)
-
-    def settle(self, command: Publish, confirms: bool) -> None:
+    @precondition(lambda self: self.inbox)
+    @rule(confirms=st.booleans())
+    def answer(self, confirms: bool) -> None:
+        """A service takes the next command. What it has obeyed once it does not obey again."""
+        command = self.commands[self.inbox.pop(0)]
         self.clock_ms += 1
+        if command.id in self.confirmed or command.type == "order.cancelled":
+            return
         if confirms:
             self.confirmed.add(command.id)
             answer = play.undone(command, ACTIONS[self.events[command.cause].type], 0)
             self.pending.append(_at(answer, self.clock_ms))
         else:
-            self.given_up.add(command.id)
+            self.given_up[command.id] += 1
             self.pending.append(
                 ReceiptSeen(
                     *(command.id, "inventory", "i", "undo", "dead-lettered", self.clock_ms, 1.0, 1),
@@ -105,14 +108,6 @@ class SagaWorld(RuleBasedStateMachine):
                     None,
                 )
             )
-
-    def unanswered(self) -> set[str]:
-        undos = {name for name, command in self.commands.items() if command.cause in self.events}
-        return {
-            name
-            for name in undos - self.given_up - self.confirmed
-            if self.events[self.commands[name].cause].type in ACTIONS
-        }
 
     @rule(by_ms=st.integers(1, 3_000))
     def wait(self, by_ms: int) -> None:
@@ -168,27 +163,37 @@ class SagaWorld(RuleBasedStateMachine):
             self.sent(command, before, fed)
 
     def sent(self, command: Publish, before: Saga | None, fed: Fed) -> None:
-        if command.id in self.commands:
-            assert command == _resent(self.commands[command.id], command)
-            return
+        known = self.commands.get(command.id)
         if command.type == "order.cancelled":
-            assert not [known for known in self.commands.values() if known.type == command.type]
+            others = [other for other in self.commands.values() if other.type == command.type]
+            assert known is not None or not others
         else:
             self.judge_undo(command, fed)
+        assert known is None or known == structs.replace(command, at_ms=known.at_ms)
         self.commands[command.id] = command
+        self.inbox.append(command.id)
         # It is a record on a business topic, and comes back like any other.
         self.pending.append(_at(play.command_seen(command), self.clock_ms))
 
     def judge_undo(self, command: Publish, fed: Fed) -> None:
         assert self.events[command.cause].type in ACTIONS, "an undo without its action"
         assert any(event.type == TRIGGER for event in self.events.values()), "nobody asked for it"
-        earlier = [known for known in self.commands.values() if known.cause == command.cause]
-        assert len(earlier) < ATTEMPTS
-        for known in earlier:
-            failed = known.id in self.given_up or fed.now_ms >= known.at_ms + 1_000
-            assert failed, "two undos of one step, and the first has not failed"
-        confirmed = {_cause(fact) for fact in self.delivered if isinstance(fact, EventSeen)}
-        assert not confirmed & {known.id for known in earlier if known.id in self.confirmed}
+        others = [other for other in self.commands.values() if other.cause == command.cause]
+        assert all(other.id == command.id for other in others), "two undos of one step"
+        attempt = self.attempt(command.cause)
+        assert attempt <= ATTEMPTS
+        known = self.attempts.get(command.id, 0)
+        if attempt > known >= 1:
+            failed = self.given_up[command.id] >= known or fed.now_ms >= self.asked_ms[command.id] + 1_000
+            assert failed, "asked for again before it has failed"
+        self.attempts[command.id] = max(known, attempt)
+        self.asked_ms[command.id] = command.at_ms
+
+    def attempt(self, event: str) -> int:
+        assert self.saga is not None
+        assert self.saga.course is not None
+        assert self.saga.course.compensation is not None
+        return next(undo.attempt for undo in self.saga.course.compensation.undos if undo.event == event)
 
     # What always holds.
 
@@ -204,8 +209,8 @@ class SagaWorld(RuleBasedStateMachine):
         if not hasattr(self, "flow"):
             return
         for _ in range(60):
-            for name in sorted(self.unanswered()):
-                self.settle(self.commands[name], confirms=True)
+            while self.inbox:
+                self.answer(confirms=True)
             facts, self.pending = self.pending, []
             self.delivered += facts
             self.clock_ms += 1_100
@@ -244,15 +249,6 @@ def _at(event: EventSeen, time_ms: int) -> EventSeen:
 
 def _time_ms(fact: Fact) -> int:
     return fact.time_ms if isinstance(fact, EventSeen) else fact.at_ms
-
-
-def _cause(fact: EventSeen) -> str:
-    return fact.cause or ""
-
-
-def _resent(before: Publish, now: Publish) -> Publish:
-    """The same command, but for the clock of the tracker that decided it once more."""
-    return structs.replace(before, at_ms=now.at_ms)
 
 
 SagaWorld.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

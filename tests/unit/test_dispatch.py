@@ -128,6 +128,22 @@ def only(outcome: Outcome) -> tuple[Output, Receipt]:
     return output, receipt
 
 
+async def test_an_event_that_was_given_up_is_tried_when_it_is_sent_again() -> None:
+    failing = [ValueError("down"), None]
+
+    def handle(boat: BoatSeen, context: Context) -> LampLit:
+        error = failing.pop(0)
+        if error is not None:
+            raise error
+        return LampLit()
+
+    harbour = Harbour(handle, retry=ONCE)
+
+    assert verdicts(await harbour.takes(boat())) == [("dead-lettered", 1)]
+    assert verdicts(await harbour.takes(boat())) == [("handled", 1)]
+    assert verdicts(await harbour.takes(boat())) == [("ignored", 1)]
+
+
 async def test_an_event_happens_when_its_handler_is_done() -> None:
     async def slow() -> LampLit:
         await asyncio.sleep(0.05)

@@ -90,11 +90,11 @@ def test_cancelling_without_undo_ends_only() -> None:
 
 def test_a_stuck_undo_is_tried_once_more_with_all_its_attempts() -> None:
     saga = stuck()
-    commands_before = {sent.id for sent in published(saga.effects)}
+    commands_before = len(published(saga.effects))
 
     assert answer(saga, command("retry")) == ""
 
-    assert {sent.id for sent in published(saga.effects)} - commands_before
+    assert len(published(saga.effects)) == commands_before + 1
     assert (saga.undo("e3").status, saga.undo("e3").attempt, saga.undo("e3").left) == ("running", 3, 1)
 
 

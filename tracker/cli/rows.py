@@ -135,7 +135,7 @@ def waiting_json(owed: Waiting, now_ms: int) -> dict[str, object]:
 def _undo_text(row: Row, now_ms: int) -> str:
     if row.undo is None:
         return f"a service for {row.ends_with}" if row.ends_with else ""
-    asked = next((owed for owed in row.waiting if owed.event in row.undo.command_ids), None)
+    asked = next((owed for owed in row.waiting if owed.event == row.undo.command_id), None)
     return undo_waiting(row.undo, now_ms) if asked is None else _owed_text(asked, now_ms)
 
 

@@ -59,11 +59,7 @@ def saga_tree(
 
 def _events(saga: Saga, known: Known, now_ms: int, begun: list[ChildView]) -> Table:
     owed = waiting(saga, known.subscriptions)
-    attempts = {
-        command: f"attempt {number} of {undo.attempts}"
-        for undo in _undos(saga, known)
-        for number, command in enumerate(undo.command_ids, 1)
-    }
+    attempts = {undo.command_id: f"attempt {undo.attempt} of {undo.attempts}" for undo in _undos(saga, known)}
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for _ in range(3):
         grid.add_column(no_wrap=True)
@@ -207,7 +203,7 @@ def _oddities(link: Link) -> Iterator[Text]:
         yield Text("only its receipts have been read")
     elif link.cause_unknown:
         yield Text(f"cause unknown: {seen.cause}")
-    if link.step.copies:
+    if link.step.copies and (link.step.seen is None or link.step.seen.source != SOURCE):
         yield Text(_copies(link.step))
 
 

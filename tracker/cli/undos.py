@@ -64,7 +64,7 @@ def undo_json(undo: UndoView) -> dict[str, object]:
         "event": undo.event,
         "type": undo.type,
         "command": undo.command,
-        "command_ids": undo.command_ids,
+        "command_id": undo.command_id or None,
         "confirmed_by": undo.confirmed,
         "status": undo.status,
         "attempt": undo.attempt,

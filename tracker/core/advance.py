@@ -218,6 +218,7 @@ class _Turn:
 
     def _trigger_by_news(self, flow: Flow, news: Sequence[Observation], late: bool) -> None:
         if self._course.compensation is not None:
+            self._look_for_pivots(flow, news)
             return
         if late:
             # What came before the first event counts as having come now.
@@ -233,6 +234,13 @@ class _Turn:
         if not self._course.outcome:  # who fails with the news of the end does not take it back
             for triggered in by_dead_letters(flow, self._timeline, answered):
                 self._trigger(flow, triggered)
+
+    def _look_for_pivots(self, flow: Flow, news: Iterable[Observation]) -> None:
+        """What was done before a pivot is being undone, and yet it has come: that is for people."""
+        for fact in news:
+            if isinstance(fact, EventSeen) and fact.type in flow.pivots:
+                message = f"{fact.type} came although the saga is being compensated; it can't be undone"
+                self._alert("past-pivot", message, place=fact.id, at_ms=fact.time_ms, event=fact.id)
 
     def _trigger(self, flow: Flow, triggered: Triggered) -> None:
         """Begin a compensation that nobody decided by hand."""

@@ -5,9 +5,9 @@ Sagas: H. Garcia-Molina and K. Salem, "Sagas", SIGMOD 1987.
 
 The rules:
 
-* An event is undone by one command at a time. The next attempt is made only when the one before has
-  failed: the service gave it up, or the confirmation did not come within `undo_within`. Each attempt
-  has an id of its own, derived from the event and the number of the attempt.
+* An event is undone by one command. It is sent again when the service gave it up, or the confirmation
+  did not come within `undo_within`; each time under the same id, derived from the event. So a service
+  that was only slow, and finds all attempts at once, obeys one of them.
 * `reverse` undoes the newest event first and waits for each confirmation; `parallel` does not wait.
 * An event that comes when its saga is being compensated, or has been, is undone as well.
 * A confirmation belongs to the nearest event among its causes that it can undo; one without such a
@@ -86,9 +86,9 @@ def confirmations(flow: Flow, timeline: Timeline) -> dict[str, int]:
     return found
 
 
-def command_id(event: str, command: str, attempt: int) -> str:
-    """The id of an attempt to undo an event."""
-    return derived_id(event, f"tracker.undo.{command}", attempt)
+def command_id(event: str, command: str) -> str:
+    """The id of the command that undoes an event, in all its attempts."""
+    return derived_id(event, f"tracker.undo.{command}", 0)
 
 
 class Progress(NamedTuple):
@@ -202,7 +202,7 @@ class Compensating:
         left = undo.left if undo.attempt > 0 else action.undo.attempts
         self._commands.append(
             Publish(
-                command_id(action.event, command.type, attempt),
+                command_id(action.event, command.type),
                 self._saga_id,
                 topic,
                 command.type,
@@ -217,11 +217,13 @@ class Compensating:
         )
 
     def _given_up(self, undo: UndoState, action: Action) -> str:
-        """Why a service dead-lettered the command; "" if none did."""
-        step = self._timeline.steps.get(command_id(undo.event, action.undo.command.type, undo.attempt))
+        """Why the last attempt came to nothing; "" as long as no service gave it up."""
+        step = self._timeline.steps.get(command_id(undo.event, action.undo.command.type))
         for handling in standings(step).values() if step is not None else ():
-            if handling.standing.outcome == "dead-lettered":
-                return f"{handling.service}: {handling.standing.error}: {handling.standing.message}"
+            last = handling.standing
+            times = sum(attempt.outcome == "dead-lettered" for attempt in handling.attempts)
+            if last.outcome == "dead-lettered" and times >= undo.attempt:
+                return f"{handling.service}: {last.error}: {last.message}"
         return ""
 
     def _stuck(self, undo: UndoState, error: str) -> UndoState:

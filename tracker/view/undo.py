@@ -20,8 +20,8 @@ class UndoView(Struct, frozen=True, gc=False):
         not known.
     services : who handles the command and has not done with it yet.
     attempt, attempts : the last one, counted from 1, and how many there are in all; 0 before the first.
-    command_ids : those of the commands that were sent, one for each attempt.
-    sent_ms : when it was sent, -1 if it was not.
+    command_id : of the command, the same in all attempts; "" if none was sent.
+    sent_ms : when it was sent last, or first once it is settled; -1 if it was not.
     """
 
     event: str
@@ -32,7 +32,7 @@ class UndoView(Struct, frozen=True, gc=False):
     services: tuple[str, ...]
     attempt: int
     attempts: int
-    command_ids: tuple[str, ...]
+    command_id: str
     sent_ms: int
     settled_ms: int
     error: str
@@ -51,16 +51,15 @@ def _view(undo: UndoState, saga: Saga, flow: Flow | None, subscriptions: Subscri
     milestone = None if flow is None else flow.events.get(event_type)
     rule = None if milestone is None else milestone.undo
     command = "" if rule is None else rule.command.type
-    attempts = range(1, undo.attempt + 1) if command else ()
-    sent_ids = tuple(command_id(undo.event, command, attempt) for attempt in attempts)
-    sent = saga.steps.get(sent_ids[-1]) if sent_ids else None
+    sent_id = command_id(undo.event, command) if command and undo.attempt else ""
+    sent = saga.steps.get(sent_id)
     answers = {} if sent is None else standings(sent)
     done = {service for service, answer in answers.items() if answer.standing.outcome != "retrying"}
     sent_ms = -1
-    if sent is not None and sent.seen is not None:
-        sent_ms = sent.seen.time_ms
-    elif rule is not None and undo.attempt and undo.due_ms >= 0:
+    if rule is not None and undo.due_ms >= 0 and (undo.attempt > 1 or sent is None or sent.seen is None):
         sent_ms = undo.due_ms - rule.within_ms
+    elif sent is not None and sent.seen is not None:
+        sent_ms = sent.seen.time_ms
     planned = 0 if rule is None else rule.attempts
     return UndoView(
         undo.event,
@@ -73,7 +72,7 @@ def _view(undo: UndoState, saga: Saga, flow: Flow | None, subscriptions: Subscri
         ),
         undo.attempt,
         undo.attempt + undo.left if undo.attempt else planned,
-        sent_ids,
+        sent_id,
         sent_ms,
         undo.settled_ms,
         undo.error,
