@@ -121,6 +121,23 @@ def test_list_can_be_read_by_programs(tracked: str) -> None:
     assert row["waiting_for"][0]["type"] == "payment.charged"
 
 
+def test_variants_lists_the_ways_that_ended_sagas_went(tracked: str) -> None:
+    told = saga(tracked, "variants", "order.placed")
+
+    assert "50.0%   1.1 s  order.placed → stock.reserved → payment.charged → parcel.dispatched" in told.stdout
+    assert told.stderr == "1 record could not be read\n"
+
+    read = json.loads(saga(tracked, "variants", "order.placed", "--limit", "1", "--json").stdout)
+    assert read["sagas"] == 2
+    assert read["variants"][0]["types"][:2] == ["order.placed", "stock.reserved"]
+
+
+def test_variants_of_a_flow_without_sagas_says_where_to_look(tracked: str) -> None:
+    told = saga(tracked, "variants", "nothing")
+
+    assert told.stderr.startswith("no saga of nothing has ended: saga list")
+
+
 def test_list_refuses_what_is_no_duration(tracked: str) -> None:
     told = saga(tracked, "list", "--older-than", "soon")
 
