@@ -2,7 +2,7 @@
 
 A histogram whose buckets grow by a constant factor, so that every answer is within 1 % of a true one:
 DDSketch (Masson, Rim, Lee: A fast and fully-mergeable quantile sketch with relative-error guarantees, VLDB
-2019). All values are whole numbers of milliseconds, so it has some 1,500 buckets at most in 100,000 years.
+2019). All values are whole numbers of milliseconds, so it has some 1,800 buckets at most in 100,000 years.
 """
 
 import math
