@@ -14,7 +14,8 @@ from tests.unit.test_collect import Written
 from tracker.cli.saga_json import saga_json
 from tracker.cli.tree import saga_tree
 from tracker.core.chain import began_ms, begin_type, chain, first_event
-from tracker.core.collect import TOO_LONG, SagaFacts, Uncorrelated, collect_events
+from tracker.core.collect import SagaFacts, Uncorrelated, collect_events
+from tracker.core.correlation import TOO_LONG
 from tracker.core.flow import WhenBreach
 from tracker.core.fold import fold
 from tracker.core.frame import ChildBegun, EventSeen, Observation

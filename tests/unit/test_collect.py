@@ -11,13 +11,11 @@ from saga.core.receipt import Failure, Receipt, Receipts
 from tracker.core.collect import (
     KEY_LENGTH_MAX,
     NO_PAYLOADS,
-    NO_SAGA,
     NOT_A_COMMAND,
     NOT_AN_EVENT,
     NOT_RECEIPTS,
     PAYLOAD_BYTES_MAX,
     REASON_LENGTH_MAX,
-    TOO_LONG,
     Payloads,
     SagaFacts,
     Uncorrelated,
@@ -26,6 +24,7 @@ from tracker.core.collect import (
     collect_receipts,
 )
 from tracker.core.command import Command
+from tracker.core.correlation import NO_SAGA, TOO_LONG
 from tracker.core.frame import CommandSeen, EventSeen, ReceiptSeen
 
 PLACED = Envelope("o-1", "order.placed", "web", "s-1", 1_000)

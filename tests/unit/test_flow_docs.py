@@ -13,6 +13,7 @@ from tracker.flow.form import (
     Each,
     Field,
     Form,
+    JsonPath,
     Kind,
     Short,
     Some,
@@ -23,6 +24,7 @@ from tracker.flow.form import (
     Variants,
     Whole,
     Word,
+    Yes,
 )
 from tracker.flow.parse import parse
 
@@ -80,6 +82,10 @@ def value(kind: Kind) -> str:
             return "duration, or 1% to 99%" if percent else "duration"
         case Cel(condition=condition):
             return "CEL, true or false" if condition else "CEL"
+        case Yes():
+            return "true"
+        case JsonPath():
+            return "JSONPath"
         case Some(item=item):
             return f"{value(item)}, or a list"
         case Each():

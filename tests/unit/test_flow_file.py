@@ -129,7 +129,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null"])
 def test_an_empty_file_is_told_how_to_begin(text: str) -> None:
     assert [problem.message for problem in parsed(text).problems] == [
-        "the file is empty: begin with `flow:` and a name"
+        "the file is empty: begin with `flow:` or `correlate:`, and a name"
     ]
 
 

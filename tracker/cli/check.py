@@ -1,4 +1,4 @@
-"""`saga check`: whether flow files are right, before a tracker follows them."""
+"""`saga check`: whether flow files and correlation rules are right, before a tracker follows them."""
 
 import asyncio
 import sys
@@ -16,6 +16,7 @@ from saga.core.receipt import ServiceAnnouncement
 from saga.runtime.kafka import KafkaError
 from tracker.cli.connection import connected, quiet
 from tracker.cli.console import note, output
+from tracker.core.correlation import Rules
 from tracker.core.flow import Flows
 from tracker.flow.check import check, check_against, check_together
 from tracker.flow.files import flow_paths, read_flow_file
@@ -32,7 +33,9 @@ _MARK_STYLE = "red"
 def check_command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Flow files, or folders of them; schemas/flows if none is named."),
+        typer.Argument(
+            help="Files of flows or correlation rules, or folders of them; schemas/flows if none is named."
+        ),
     ] = None,
     service: Annotated[
         list[str] | None,
@@ -49,7 +52,8 @@ def check_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array of problems.")] = False,
 ) -> None:
-    """Check flow files: their fields, what they say against each other, and against services.
+    """Check files of flows and correlation rules: their fields, what they say against each other, and
+    against services.
 
     Prints file:line:column: message. Exit code 0: no problem; 1: problems; 2: nothing could be checked.
 
@@ -58,16 +62,16 @@ def check_command(
     files = _files(paths or [_DEFAULT])
     try:
         services = [load(target).announcement() for target in service or ()]
-        announced, known = asyncio.run(_cluster(bootstrap_servers))
+        announced, known, rules = asyncio.run(_cluster(bootstrap_servers))
     except (SagaError, KafkaError) as error:
         _stop(str(error))
     against = bool(service) or bootstrap_servers is not None
-    problems = _problems(files, [*announced, *services] if against else None, known)
+    problems = _problems(files, [*announced, *services] if against else None, known, rules)
     if as_json:
         print(msgspec_json.format(msgspec_json.encode(problems)).decode())
     else:
         _tell(files, problems)
-    if not against and not problems:
+    if not against and not problems and any(file.flow is not None for file in files):
         note("not checked against services: name them with --service, or a cluster with --bootstrap-servers")
     raise typer.Exit(1 if problems else 0)
 
@@ -82,21 +86,25 @@ def _files(paths: Sequence[Path]) -> list[FlowFile]:
     return [read_flow_file(path) for path in found]
 
 
-async def _cluster(bootstrap_servers: str | None) -> tuple[list[ServiceAnnouncement], Flows]:
+async def _cluster(bootstrap_servers: str | None) -> tuple[list[ServiceAnnouncement], Flows, Rules]:
     if bootstrap_servers is None:
-        return [], Flows()
+        return [], Flows(), Rules()
     quiet()
     settings = await connected(bootstrap_servers)
-    return await read_announcements(settings), (await read_registry(settings)).flows
+    registry = await read_registry(settings)
+    return await read_announcements(settings), registry.flows, Rules(registry.rules)
 
 
 def _problems(
-    files: Sequence[FlowFile], services: Iterable[ServiceAnnouncement] | None, known: Flows
+    files: Sequence[FlowFile],
+    services: Iterable[ServiceAnnouncement] | None,
+    known: Flows,
+    rules: Rules,
 ) -> list[Problem]:
     found = {problem for file in files for problem in file.problems}
     found.update(check_together(files))
     for file in files:
-        found.update(check_against(file, known))
+        found.update(check_against(file, known, rules))
         if services is not None:
             found.update(check(file, services))
     return sorted(found)

@@ -1,13 +1,14 @@
 """From records to facts: what the collector reads off business topics, `saga.receipts` and `saga.commands`.
 
 Only headers are read, never an event's data, except of CloudEvents in structured mode, whose
-attributes are in the value, and of events whose payload some flow needs. What cannot be told to a
-saga is counted by topic and reason, and left out.
+attributes are in the value, of events whose payload some flow needs, and of records that only a
+correlation rule makes events of. What cannot be told to a saga is counted by topic and reason, and
+left out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from msgspec import DecodeError, json
 
@@ -15,13 +16,12 @@ from saga.core.envelope import ID_LENGTH_MAX, Envelope, is_structured, read_enve
 from saga.core.errors import NotAnEvent
 from saga.core.receipt import Receipt, Receipts
 from tracker.core.command import Command
+from tracker.core.correlation import NO_SAGA, TOO_LONG, Correlated, Record, Rule, correlate
 from tracker.core.frame import ChildBegun, CommandSeen, EventSeen, Fact, ReceiptSeen
 
 NOT_AN_EVENT = "not-an-event"
 NOT_RECEIPTS = "not-receipts"
 NOT_A_COMMAND = "not-a-command"
-NO_SAGA = "no-saga"
-TOO_LONG = "too-long"
 TOO_LARGE = "too-large"
 
 NAMES_LENGTH_MAX = 1024
@@ -53,21 +53,6 @@ class Payloads(NamedTuple):
 NO_PAYLOADS = Payloads()
 
 
-class Record(Protocol):
-    """What is read of a Kafka record; aiokafka's ConsumerRecord has it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
-
-
 def collect_events(
     topic: str,
     partition: int,
@@ -75,24 +60,31 @@ def collect_events(
     facts: SagaFacts,
     uncorrelated: Uncorrelated,
     payloads: Payloads = NO_PAYLOADS,
+    rules: Collection[Rule] = (),
 ) -> None:
     """Add an `EventSeen` to `facts` for each of these records of a partition that is an event.
 
-    Of one that begins a child saga the parent is told as well.
+    A record that is none by itself may be one by these rules. Of an event that begins a child saga the
+    parent is told as well.
     """
     known = facts.get
     needed, bytes_max = payloads
     for record in records:
-        data = record.value
+        data, key = record.value, record.key
         try:
             envelope = read_envelope(record.headers, record_time_ms=record.timestamp)
         except NotAnEvent:
             structured = _structured(record)
-            if structured is None:
-                uncorrelated[topic, NOT_AN_EVENT] += 1
-                continue
-            envelope, data = structured
-        event_type, source, cause, key = envelope.type, envelope.source, envelope.cause, record.key
+            if structured is not None:
+                envelope, data = structured
+            else:
+                found = correlate(rules, topic, partition, record) if rules else NOT_AN_EVENT
+                if not isinstance(found, Correlated):
+                    uncorrelated[topic, found] += 1
+                    continue
+                envelope = found.envelope
+                key = found.key.encode() if found.key else key
+        event_type, source, cause = envelope.type, envelope.source, envelope.cause
         if len(event_type) + len(source) > NAMES_LENGTH_MAX or (cause and len(cause) > ID_LENGTH_MAX):
             uncorrelated[topic, TOO_LONG] += 1
             continue

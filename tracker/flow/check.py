@@ -1,9 +1,11 @@
-"""A flow file against what services announce, against other files, and against what a cluster follows."""
+"""A file against what services announce, against other files, and against what a cluster follows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from saga.core.receipt import ServiceAnnouncement
+from tracker.core.correlation import Rules
 from tracker.core.flow import Answer, Between, Emit, Flow, Flows, Undo, WhenDeadLetter, WhenEvent
+from tracker.flow.correlate import same_rule
 from tracker.flow.parse import FlowFile, place_of, same_meaning
 from tracker.flow.problem import Problem, nearest
 from tracker.flow.reading import FieldPath
@@ -25,7 +27,7 @@ def check(file: FlowFile, announcements: Iterable[ServiceAnnouncement]) -> tuple
 
 
 def check_together(files: Sequence[FlowFile]) -> tuple[Problem, ...]:
-    """Versions that stand in two files, and different flows that begin with the same event."""
+    """Versions and rules that stand in two files, and different flows that begin with the same event."""
     versions: dict[tuple[str, int], FlowFile] = {}
     found: list[Problem] = []
     for file in files:
@@ -49,11 +51,24 @@ def check_together(files: Sequence[FlowFile]) -> tuple[Problem, ...]:
             other = f"the flow {first.draft.name} in {first.file}"
             message = f"`{draft.begins}` begins {other} already: an event begins one flow"
             found.append(_problem(file, ("begins",), message))
+    rules: dict[str, FlowFile] = {}
+    for file in files:
+        if file.rule is not None and (first := rules.setdefault(file.rule.name, file)) is not file:
+            message = f"{first.file} has the rule {file.rule.name} already: rename or remove one"
+            found.append(_problem(file, ("correlate",), message))
     return tuple(sorted(found))
 
 
-def check_against(file: FlowFile, known: Flows) -> tuple[Problem, ...]:
+def check_against(file: FlowFile, known: Flows, rules: Rules | None = None) -> tuple[Problem, ...]:
     """Whether a file says something else than what a cluster follows under the same name."""
+    if file.rule is not None:
+        followed = None if rules is None else rules.get(file.rule.name)
+        if followed is None or followed.version != file.rule.version or same_rule(followed, file.rule):
+            return ()
+        named = f"version {file.rule.version} of the rule {file.rule.name}"
+        return (
+            _problem(file, ("version",), f"{named} says something else in this cluster: raise `version`"),
+        )
     flow = file.draft
     if flow is None:
         return ()

@@ -113,11 +113,11 @@ class _Reading:
         for event in events:
             if isinstance(event, yaml.NodeEvent):
                 if root is not None:
-                    self.note(_place(event.start_mark), "a second document: one file holds one flow")
+                    self.note(_place(event.start_mark), "a second document: one file holds one flow or rule")
                     return root
                 root = self._node(event, events, 1)
         if root is None or (isinstance(root, Scalar) and root.empty):
-            self.note(Place(), "the file is empty: begin with `flow:` and a name")
+            self.note(Place(), "the file is empty: begin with `flow:` or `correlate:`, and a name")
             return None
         return root
 
@@ -192,6 +192,7 @@ def _place_of(text: str, position: int) -> Place:
 def _hint(problem: str) -> str:
     if "'\\t'" in problem:
         return "; indent with spaces"
-    if "cannot start any token" in problem or "mapping values are not allowed" in problem:
+    unquoted = ("cannot start any token", "mapping values are not allowed", "but got '['")
+    if any(each in problem for each in unquoted):
         return "; put the value in quotes"
     return ""

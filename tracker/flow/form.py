@@ -1,4 +1,4 @@
-"""What a flow file may contain: each field, what its value is, and what it means.
+"""What files of flows and of correlation rules may contain: each field, its value, and what it means.
 
 One description for three readers: the parser, the JSON Schema for editors and the test that the
 documentation names every field.
@@ -43,6 +43,11 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Yes:
+    """`true`, and nothing else: who means no leaves the field out."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of these words."""
 
@@ -63,6 +68,11 @@ class Cel:
 
     variables: tuple[str, ...]
     condition: bool = False
+
+
+@dataclass(frozen=True)
+class JsonPath:
+    """A path to one value of a JSON document."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,8 @@ class Variants:
         return next((form for marks, form in self.marked if names.intersection(marks)), self.forms[-1])
 
 
-Kind = Word | Text | Whole | Truth | Choice | Span | Cel | Some | Each | Table | Form | Short | Variants
+Single = Word | Text | Whole | Truth | Yes | Choice | Span | Cel | JsonPath
+Kind = Single | Some | Each | Table | Form | Short | Variants
 
 NAME = Word("name", r"[a-z][a-z0-9-]{0,63}", "lower case letters, digits and hyphens, such as charge-fast")
 EVENT = Word(
@@ -310,5 +321,61 @@ FLOW = Form(
         Field("events", Table(EVENT, MILESTONE, EVENTS_MAX), "What is to be known of single events."),
         Field("sla", Each(RULE), "Deadlines."),
         Field("compensate", COMPENSATE, "When and how sagas are undone."),
+    ),
+)
+
+TOPIC = Word(
+    "topic",
+    r"[A-Za-z0-9._*-]{1,249}",
+    "letters, digits and any of . _ -, and * for any characters, such as orders or legacy.*",
+)
+LINE = Word("text", r"[^\r\n]{1,256}", "one line of 1 to 256 characters")
+HEADER = Word("header", r"\S{1,200}", "without blanks, such as x-request-id")
+
+_HEADER = Field("header", HEADER, "The header of this name.", required=True)
+_KEY = Field("key", Yes(), "The key of the record.", required=True)
+_PATH = Field(
+    "path", JsonPath(), "The value at this JSONPath (RFC 9535) in the record's JSON.", required=True
+)
+_PREFIX = Field("prefix", Text(64), "Put in front of what is found.")
+_UNIT = Field(
+    "unit",
+    Choice(("s", "ms", "us", "ns")),
+    "What a number counts since 1970. A text is read as ISO 8601, in UTC if it names no zone.",
+    default="ms",
+)
+
+FROM_HEADER = Form("from a header", (_HEADER, _PREFIX))
+FROM_KEY = Form("from the key", (_KEY, _PREFIX))
+FROM_PATH = Form("from the JSON", (_PATH, _PREFIX))
+CONSTANT = Form("always the same", (Field("value", LINE, "This text, for each record.", required=True),))
+PLACE = Some(
+    Variants(
+        ((("header",), FROM_HEADER), (("key",), FROM_KEY), (("value",), CONSTANT), ((), FROM_PATH)),
+    )
+)
+TIME_FROM_HEADER = Form("a time from a header", (_HEADER, _UNIT))
+TIME_FROM_PATH = Form("a time from the JSON", (_PATH, _UNIT))
+TIME = Some(Variants(((("header",), TIME_FROM_HEADER), ((), TIME_FROM_PATH))))
+
+CORRELATION = Form(
+    "correlation rule",
+    (
+        Field("correlate", NAME, "Name of the rule.", required=True),
+        Field(
+            "version",
+            Whole(1, 1_000_000),
+            "Raise it with each change. The newest one counts, for what is read from then on.",
+            required=True,
+        ),
+        Field("description", Text(2000), "What the rule is for."),
+        Field("topics", Some(TOPIC), "Where the rule is for records that are no CloudEvents.", required=True),
+        Field("saga", PLACE, "The id of the saga: the same for all of its events.", required=True),
+        Field("type", PLACE, "The type of the event.", required=True),
+        Field("id", PLACE, "The id of the event.", default="topic, partition and offset"),
+        Field("time", TIME, "When it happened.", default="the time of the record"),
+        Field("cause", PLACE, "The id of the event that caused it.", default="none: it begins the saga"),
+        Field("key", PLACE, "The business key, for people.", default="the key of the record"),
+        Field("source", PLACE, "Who published it.", default="the topic"),
     ),
 )

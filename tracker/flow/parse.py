@@ -1,10 +1,11 @@
-"""A flow file's text becomes a `Flow`, or everything that is wrong with it at once."""
+"""A file's text becomes a `Flow` or a correlation `Rule`, or everything that is wrong with it at once."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct, structs
 
+from tracker.core.correlation import Rule as CorrelationRule
 from tracker.core.flow import (
     Answer,
     Between,
@@ -21,8 +22,9 @@ from tracker.core.flow import (
     WhenDeadLetter,
     WhenEvent,
 )
-from tracker.flow import form
+from tracker.flow import document, form
 from tracker.flow.contradictions import contradictions
+from tracker.flow.correlate import is_rule, rule_contradictions, rule_of
 from tracker.flow.document import read_document
 from tracker.flow.problem import Place, Problem
 from tracker.flow.reading import FieldPath, Filled, Percent, Reading
@@ -37,6 +39,7 @@ class FlowFile(Struct, frozen=True):
     Attributes
     ----------
     flow : None when there are problems.
+    rule : the correlation rule, where the file holds one instead of a flow; None when there are problems.
     draft : as much of the flow as can be read, with "" for each name and -1 for each duration that is
         missing or wrong; None when nothing can be read.
     places, keys : where each value stands, and each name of a field, by path: `("sla", 0, "within")`.
@@ -49,6 +52,7 @@ class FlowFile(Struct, frozen=True):
     problems: tuple[Problem, ...]
     places: Mapping[FieldPath, Place] = {}
     keys: Mapping[FieldPath, Place] = {}
+    rule: CorrelationRule | None = None
 
 
 def parse(text: str, file: str = "") -> FlowFile:
@@ -56,6 +60,8 @@ def parse(text: str, file: str = "") -> FlowFile:
     root, broken = read_document(text, file)
     if root is None:
         return FlowFile(file, text, None, None, _shown(broken))
+    if isinstance(root, document.Mapping) and is_rule(frozenset(key.text for key, _ in root.entries)):
+        return _parse_rule(root, text, file, broken)
     reading = Reading(file)
     filled = reading.read(root, form.FLOW)
     draft = None if filled is None else _flow(filled, text)
@@ -73,6 +79,18 @@ def parse(text: str, file: str = "") -> FlowFile:
         reading.places,
         reading.keys,
     )
+
+
+def _parse_rule(root: document.Mapping, text: str, file: str, broken: Iterable[Problem]) -> FlowFile:
+    reading = Reading(file, form.CORRELATION.title)
+    filled = reading.read(root, form.CORRELATION)
+    problems = {*broken, *reading.problems}
+    rule = None if problems else rule_of(filled, text)
+    if rule is not None:
+        for path, message in rule_contradictions(rule):
+            problems.add(Problem(file, *place_of(reading.places, path), message))
+    rule = None if problems else rule
+    return FlowFile(file, text, None, None, _shown(problems), reading.places, reading.keys, rule)
 
 
 def _shown(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from saga.core.duration import duration_ms, duration_text
 from saga.core.errors import DeclarationError
+from tracker.core.correlation import PathStep
 from tracker.flow.document import Mapping, Node, Scalar, Sequence
 from tracker.flow.expression import CelExpression, ExpressionRefused, compile_expression
 from tracker.flow.form import (
@@ -14,8 +15,10 @@ from tracker.flow.form import (
     Choice,
     Each,
     Form,
+    JsonPath,
     Kind,
     Short,
+    Single,
     Some,
     Span,
     Table,
@@ -24,7 +27,9 @@ from tracker.flow.form import (
     Variants,
     Whole,
     Word,
+    Yes,
 )
+from tracker.flow.json_path import PathRefused, json_path
 from tracker.flow.problem import Place, Problem, nearest
 
 FieldPath = tuple[str | int, ...]
@@ -50,12 +55,13 @@ class Filled:
 
 
 class Reading:
-    """Reads one file. `problems` are in the order in which they are found, `places` those of all values
-    and `keys` those of the names before them.
+    """Reads one file, of a flow or whatever `what` names. `problems` are in the order in which they are
+    found, `places` those of all values and `keys` those of the names before them.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, what: str = "flow") -> None:
         self._file = file
+        self._what = what
         self.problems: list[Problem] = []
         self.places: dict[FieldPath, Place] = {}
         self.keys: dict[FieldPath, Place] = {}
@@ -87,8 +93,11 @@ class Reading:
         self, node: Node, form: Form, path: FieldPath, variants: Variants | None = None
     ) -> Filled | None:
         if not isinstance(node, Mapping):
-            names = ", ".join(f"`{field.name}`" for field in form.fields)
-            self.note(node.place, f"{_where(path)} is a mapping with {names}, not {_shown(node)}")
+            forms = (form,) if variants is None else variants.forms
+            fields = dict.fromkeys(field.name for each in forms for field in each.fields)
+            names = ", ".join(f"`{name}`" for name in fields)
+            where = _where(path) if path else f"a {self._what} file"
+            self.note(node.place, f"{where} is a mapping with {names}, not {_shown(node)}")
             return None
         filled: dict[str, Any] = {}
         meant: set[str] = set()
@@ -113,7 +122,7 @@ class Reading:
         """Note a field that the form has not; the field that was probably meant."""
         names = [field.name for field in form.fields]
         suggestion = nearest(key.text, names)
-        where = _where(path) if path else "a flow"
+        where = _where(path) if path else f"a {self._what}"
         if variants is not None and any(other.field(key.text) for other in variants.forms):
             kinds = "; or ".join(", ".join(field.name for field in other.fields) for other in variants.forms)
             self.note(key.place, f"{key} does not go with the other fields of {where}; either {kinds}")
@@ -159,9 +168,7 @@ class Reading:
                 filled[name] = found
         return filled
 
-    def _single(
-        self, node: Node, kind: Word | Text | Whole | Truth | Choice | Span | Cel, path: FieldPath
-    ) -> Any:
+    def _single(self, node: Node, kind: Single, path: FieldPath) -> Any:
         if not isinstance(node, Scalar):
             wanted = "a CEL expression in quotes" if isinstance(kind, Cel) else "a single value"
             self.note(node.place, f"{_where(path)} is {wanted}, not {_shown(node)}")
@@ -178,12 +185,16 @@ class Reading:
                 return self._whole(node, kind, path)
             case Truth():
                 return self._truth(node, path)
+            case Yes():
+                return self._yes(node, path)
             case Choice():
                 return self._choice(node, kind, path)
             case Span():
                 return self._span(node, kind, path)
             case Cel():
                 return self._expression(node, kind)
+            case JsonPath():
+                return self._json_path(node)
             case _:
                 assert_never(kind)
 
@@ -213,6 +224,12 @@ class Reading:
         suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(node.text.lower(), "")
         message = f"{_where(path)} is true or false, without quotes, not {_quoted(node)}"
         self.note(node.place, message, suggestion)
+        return None
+
+    def _yes(self, node: Scalar, path: FieldPath) -> bool | None:
+        if node.plain and node.text == "true":
+            return True
+        self.note(node.place, f"{_where(path)} is true, without quotes, or not there; not {_quoted(node)}")
         return None
 
     def _choice(self, node: Scalar, kind: Choice, path: FieldPath) -> str | None:
@@ -251,11 +268,19 @@ class Reading:
                 self.note(place, fault.message, fault.suggestion)
             return None
 
+    def _json_path(self, node: Scalar) -> tuple[PathStep, ...] | None:
+        try:
+            return json_path(node.text)
+        except PathRefused as refused:
+            place = node.place
+            if node.exact:
+                place = Place(place.line, node.text_column + refused.column - 1)
+            self.note(place, str(refused))
+            return None
+
 
 def _where(path: FieldPath) -> str:
     """The field as people call it: `within`, an item of `sla`."""
-    if not path:
-        return "a flow file"
     last = path[-1]
     if isinstance(last, str):
         return f"`{last}`"

@@ -1,6 +1,8 @@
-"""Records of the compacted topic `saga.flows`: every version of a flow that ever ran, and files that can't.
+"""Records of the compacted topic `saga.flows`: every version of a flow that ever ran, correlation rules,
+and files that can't be followed.
 
-Their key is `order@1`, or `problems/<file>` for a file that a tracker refused.
+Their key is `order@1`; `correlations/<name>` for a rule, of which only the newest version is kept, since
+no saga depends on older ones; `problems/<file>` for a file that a tracker refused.
 """
 
 from typing import NamedTuple
@@ -8,6 +10,7 @@ from typing import NamedTuple
 from msgspec import DecodeError, Struct, json
 
 from saga.core.errors import SagaError
+from tracker.core.correlation import Rule
 from tracker.core.flow import Flow
 from tracker.flow.parse import FlowFile, parse
 from tracker.flow.problem import Problem
@@ -15,6 +18,7 @@ from tracker.flow.problem import Problem
 FLOWS_TOPIC = "saga.flows"
 
 _PROBLEMS = "problems/"
+_CORRELATIONS = "correlations/"
 
 
 class UnreadableFlow(SagaError):
@@ -22,9 +26,9 @@ class UnreadableFlow(SagaError):
 
 
 class Published(Struct, frozen=True, omit_defaults=True):
-    """One version of a flow as it stands on the topic. `text` is that of its file.
+    """One version of a flow, or of a rule, as it stands on the topic. `text` is that of its file.
 
-    A retired flow begins no more sagas.
+    A retired flow begins no more sagas, and a retired rule is applied no more.
     """
 
     flow: str
@@ -52,6 +56,11 @@ def flow_key(name: str, version: int) -> str:
     return f"{name}@{version}"
 
 
+def rule_key(name: str) -> str:
+    """`correlations/legacy`."""
+    return _CORRELATIONS + name
+
+
 def problems_key(file: str) -> str:
     """The key under which the problems of a file stand."""
     return _PROBLEMS + file
@@ -60,6 +69,11 @@ def problems_key(file: str) -> str:
 def encode_flow(flow: Flow, *, retired: bool = False) -> bytes:
     """The value for a flow."""
     return json.encode(Published(flow.name, flow.version, flow.source, retired))
+
+
+def encode_rule(rule: Rule, *, retired: bool = False) -> bytes:
+    """The value for a rule."""
+    return json.encode(Published(rule.name, rule.version, rule.source, retired))
 
 
 def encode_refused(file: str, problems: tuple[Problem, ...]) -> bytes:
@@ -82,7 +96,14 @@ def decode_record(key: str, value: bytes) -> Version | Refused:
     except (DecodeError, UnicodeDecodeError) as error:
         raise UnreadableFlow(f"{key}: no record of a flow: {error}") from error
     file = parse(published.text, key)
-    if file.flow is not None and flow_key(file.flow.name, file.flow.version) != key:
-        other = flow_key(file.flow.name, file.flow.version)
+    other = _own_key(file)
+    if other not in ("", key):
         raise UnreadableFlow(f"{key}: its text is that of {other}")
     return Version(file, published.retired)
+
+
+def _own_key(file: FlowFile) -> str:
+    """The key under which it belongs; "" where it can't be read."""
+    if file.rule is not None:
+        return rule_key(file.rule.name)
+    return "" if file.flow is None else flow_key(file.flow.name, file.flow.version)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a flow file, for editors: it completes fields, explains them and marks mistakes.
+"""The JSON Schemas of flow files and correlation rules, for editors: completion, explanations, mistakes.
 
 Generated from the form that the parser reads by. What one field says against another is left to
 `saga check`: a schema has no words for it.
@@ -8,6 +8,7 @@ from typing import assert_never
 
 from tracker.flow.expression import EXPRESSION_LENGTH_MAX
 from tracker.flow.form import (
+    CORRELATION,
     FLOW,
     ITEMS_MAX,
     Cel,
@@ -15,6 +16,7 @@ from tracker.flow.form import (
     Each,
     Field,
     Form,
+    JsonPath,
     Kind,
     Short,
     Some,
@@ -25,20 +27,26 @@ from tracker.flow.form import (
     Variants,
     Whole,
     Word,
+    Yes,
 )
+from tracker.flow.json_path import LENGTH_MAX
 
 Schema = dict[str, object]
 
 FILE_NAME = "flow.schema.json"
+CORRELATION_FILE_NAME = "correlation.schema.json"
 
 _DURATION = r"\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*"
 _PERCENT = r"\s*[1-9]\d?\s*%\s*"
 
 
 def json_schemas() -> dict[str, Schema]:
-    """The published JSON Schema, by file name."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Flow file of saga"}
-    return {FILE_NAME: {**head, **_schema(FLOW)}}
+    """The published JSON Schemas, by file name."""
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {
+        FILE_NAME: {**draft, "title": "Flow file of saga", **_schema(FLOW)},
+        CORRELATION_FILE_NAME: {**draft, "title": "Correlation rule of saga", **_schema(CORRELATION)},
+    }
 
 
 def _schema(kind: Kind) -> Schema:
@@ -51,6 +59,8 @@ def _schema(kind: Kind) -> Schema:
             return {"type": "integer", "minimum": least, "maximum": most}
         case Truth():
             return {"type": "boolean"}
+        case Yes():
+            return {"const": True}
         case Choice(words=words):
             return {"enum": list(words)}
         case Span(percent=percent):
@@ -59,6 +69,8 @@ def _schema(kind: Kind) -> Schema:
         case Cel():
             # An expression that YAML takes for a number or a boolean is one all the same.
             return {"type": ["string", "number", "boolean"], "maxLength": EXPRESSION_LENGTH_MAX}
+        case JsonPath():
+            return {"type": "string", "pattern": r"^\$[.\[]", "maxLength": LENGTH_MAX}
         case Some(item=item, least=least):
             return _or(_schema(item), {**_list(item), "minItems": least})
         case Each(item=item):

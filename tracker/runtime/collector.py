@@ -86,7 +86,7 @@ class Collector:
             fetch_max_wait_ms=settings.collect_interval_ms,
             metadata_max_age_ms=30_000,  # partitions that were added to a topic are found by then
         )
-        self._sources = SourceSubscription(settings, self._consumer, announcements, self._given_up)
+        self._sources = SourceSubscription(settings, self._consumer, announcements, knowledge, self._given_up)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until told to stop; then leave the group with everything read committed.
@@ -123,6 +123,7 @@ class Collector:
 
     async def _frame(self, batches: Batches) -> list[Delivery]:
         facts: SagaFacts = {}
+        rules = self._knowledge.rules()
         payloads = Payloads(self._knowledge.payloads(), self._payload_bytes_max)
         for (topic, partition), records in batches.items():
             if topic == RECEIPTS_TOPIC:
@@ -130,7 +131,7 @@ class Collector:
             elif topic == COMMANDS_TOPIC:
                 collect_commands(topic, records, facts, self.uncorrelated)
             else:
-                collect_events(topic, partition, records, facts, self.uncorrelated, payloads)
+                collect_events(topic, partition, records, facts, self.uncorrelated, payloads, rules.of(topic))
             self._last_record_ms[topic, partition] = records[-1].timestamp
         if self.uncorrelated.total() != self._uncorrelated_told:
             self._uncorrelated_told = self.uncorrelated.total()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tracker.core.correlation import Rule, Rules
 from tracker.core.flow import Flow, Flows
 from tracker.flow.check import check_against, check_together
 from tracker.flow.files import flow_paths, read_flow_file
@@ -45,25 +46,31 @@ class FlowFolder:
         }
         return changed or missing != self._unreadable
 
-    def judged(self, known: Flows) -> tuple[list[Flow], Problems]:
+    def judged(self, known: Flows, rules: Rules | None = None) -> tuple[list[Flow], Problems]:
         """The flows that may be followed, and the problems of all files; a file with any is not followed.
 
-        `known` is what the cluster follows already: a version keeps its meaning for good, since sagas run
-        by it.
+        `known` and `rules` are what the cluster follows already: a version keeps its meaning for good,
+        since sagas run by it.
         """
         files = [file for _, file in self._files.values()]
         problems: Problems = {file.file: file.problems for file in files}
-        for problem in check_together([file for file in files if file.flow is not None]):
+        right = [file for file in files if not file.problems]
+        for problem in check_together(right):
             problems[problem.file] += (problem,)
         flows: list[Flow] = []
         for file in files:
+            if not problems[file.file]:
+                problems[file.file] = check_against(file, known, rules)
             if file.flow is not None and not problems[file.file]:
-                problems[file.file] = check_against(file, known)
-                if not problems[file.file]:
-                    flows.append(file.flow)
+                flows.append(file.flow)
         if self._unreadable:
             problems[str(self.folder)] = self._unreadable
         return flows, problems
+
+    def rules(self, problems: Problems) -> list[Rule]:
+        """The correlation rules that may be followed, by the problems that were found."""
+        files = (file for _, file in self._files.values())
+        return [file.rule for file in files if file.rule is not None and not problems.get(file.file)]
 
 
 def _whole(folder: Path, message: str) -> Problem:

@@ -1,4 +1,5 @@
-"""The flows that sagas follow, in all versions that ever ran, from the compacted topic `saga.flows`.
+"""The flows that sagas follow, in all versions that ever ran, and the correlation rules of foreign topics,
+from the compacted topic `saga.flows`.
 
 A tracker puts the files of its folder there. So each saga keeps the version that it began with, on
 every tracker, when the file has long moved on.
@@ -11,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from tracker.core.correlation import Rule, Rules
 from tracker.core.flow import Flow, Flows
+from tracker.flow.correlate import same_rule
 from tracker.flow.parse import same_meaning
 from tracker.flow.problem import Problem
 from tracker.flow.record import (
@@ -22,8 +25,10 @@ from tracker.flow.record import (
     decode_record,
     encode_flow,
     encode_refused,
+    encode_rule,
     flow_key,
     problems_key,
+    rule_key,
 )
 from tracker.runtime.flow_folder import FlowFolder, Problems
 from tracker.runtime.settings import TrackerSettings
@@ -52,12 +57,15 @@ class FlowRegistry:
         self._looked_at = float("-inf")
         self._known: dict[str, Flow] = {}
         self._retired: set[tuple[str, int]] = set()
+        self._known_rules: dict[str, tuple[Rule, bool]] = {}
         self._refused: dict[str, Refused] = {}
         self._in_files: Problems = {}
         self._in_records: Problems = {}
         self._ready = asyncio.Event()
         self.flows = Flows()
         """Replaced by another object when it changes."""
+        self.rules = Rules()
+        """Those that are not retired; replaced like the flows."""
 
     @property
     def problems(self) -> Mapping[str, tuple[Problem, ...]]:
@@ -101,13 +109,14 @@ class FlowRegistry:
 
     async def _read(self, consumer: AIOKafkaConsumer) -> bool:
         """Take in what comes within `_POLL_MS`; whether that changes the flows."""
-        before = dict(self._known), set(self._retired)
+        before = dict(self._known), set(self._retired), dict(self._known_rules)
         for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
             # A file takes milliseconds to parse, and there may be hundreds.
             for key, found in await asyncio.to_thread(_decoded, records):
                 self._take(key, found)
-        if (self._known, self._retired) == before:
+        if (self._known, self._retired, self._known_rules) == before:
             return False
+        self.rules = Rules(rule for rule, retired in self._known_rules.values() if not retired)
         self.flows = Flows(tuple(self._known.values()), frozenset(self._retired))
         return True
 
@@ -116,6 +125,7 @@ class FlowRegistry:
         self._in_records.pop(key, None)
         match found:
             case None:
+                self._known_rules.pop(key, None)
                 gone = self._known.pop(key, None)
                 if gone is not None:
                     self._retired.discard((gone.name, gone.version))
@@ -124,7 +134,9 @@ class FlowRegistry:
             case Problem():
                 self._quarantine(key, (found,))
             case Version(file, retired):
-                if file.flow is None:
+                if file.rule is not None:
+                    self._put_rule(key, file.rule, retired)
+                elif file.flow is None:
                     self._quarantine(key, file.problems)
                 else:
                     self._put(key, file.flow, retired)
@@ -140,6 +152,12 @@ class FlowRegistry:
         else:
             self._retired.discard((flow.name, flow.version))
 
+    def _put_rule(self, key: str, rule: Rule, retired: bool) -> None:
+        before, _ = self._known_rules.get(key, (rule, False))
+        if before.version == rule.version and not same_rule(before, rule):
+            logger.warning("%s was published twice, with different content: the later one counts", key)
+        self._known_rules[key] = rule, retired
+
     def _quarantine(self, key: str, problems: tuple[Problem, ...]) -> None:
         """A version that is known stays known: its sagas go on."""
         self._in_records[key] = problems
@@ -154,12 +172,19 @@ class FlowRegistry:
         self._looked_at = time.monotonic()
         if not await asyncio.to_thread(folder.look) and not changed and not first:
             return
-        flows, problems = folder.judged(self.flows)
+        followed = Rules(rule for rule, _ in self._known_rules.values())
+        flows, problems = folder.judged(self.flows, followed)
         for flow in flows:
             key = flow_key(flow.name, flow.version)
             if key not in self._known:
                 logger.info("%s is published: it begins with %s", key, flow.begins)
                 await self._producer.send_and_wait(FLOWS_TOPIC, encode_flow(flow), key=key.encode())
+        for rule in folder.rules(problems):
+            known = followed.get(rule.name)
+            if known is None or known.version < rule.version:
+                logger.info("the rule %s is published: it is for %s", rule.name, ", ".join(rule.topics))
+                key = rule_key(rule.name)
+                await self._producer.send_and_wait(FLOWS_TOPIC, encode_rule(rule), key=key.encode())
         await self._tell(folder, problems, first)
 
     async def _tell(self, folder: FlowFolder, problems: Problems, first: bool) -> None:

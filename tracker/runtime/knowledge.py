@@ -4,6 +4,7 @@ import time
 from typing import Protocol
 
 from tracker.core.advance import World
+from tracker.core.correlation import Rules
 from tracker.core.flow import Flows
 from tracker.runtime.announcements import Announcements
 
@@ -14,6 +15,10 @@ class FlowSource(Protocol):
     @property
     def flows(self) -> Flows:
         """All flows that are known now; another object when that changes."""
+
+    @property
+    def rules(self) -> Rules:
+        """The correlation rules that are known now; another object when that changes."""
 
     async def ready(self) -> None:
         """Wait until all are known that were published before the start."""
@@ -34,6 +39,10 @@ class Knowledge:
     def payloads(self) -> frozenset[str]:
         """The event types whose payload a flow needs."""
         return self._flows.flows.payloads
+
+    def rules(self) -> Rules:
+        """The correlation rules of topics without our headers."""
+        return self._flows.rules
 
     def world(self) -> World:
         """The world at this moment."""

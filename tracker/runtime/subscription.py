@@ -1,4 +1,7 @@
-"""What the collector is subscribed to: receipts, commands, and the business topics there are."""
+"""What the collector is subscribed to: receipts, commands, and the business topics there are.
+
+Those are the topics that services announce, that somebody chose, or that a correlation rule is for.
+"""
 
 import logging
 import time
@@ -11,6 +14,7 @@ from saga.runtime.kafka import AIOKafkaConsumer, TopicPartition
 from tracker.core.command import COMMANDS_TOPIC
 from tracker.core.sources import TopicSelection, business_topics
 from tracker.runtime.announcements import Announcements
+from tracker.runtime.knowledge import Knowledge
 from tracker.runtime.settings import TrackerSettings
 
 logger = logging.getLogger(__name__)
@@ -27,10 +31,12 @@ class SourceSubscription:
         settings: TrackerSettings,
         consumer: AIOKafkaConsumer,
         announcements: Announcements,
+        knowledge: Knowledge,
         given_up: Callable[[], Awaitable[None]],
     ) -> None:
         self._consumer = consumer
         self._announcements = announcements
+        self._knowledge = knowledge
         self._selection = TopicSelection(settings.tracker_topics)
         self._interval_seconds = settings.sources_interval_ms / 1000
         self._listener = _Revocations(given_up)
@@ -44,7 +50,9 @@ class SourceSubscription:
             return
         self._looked_at = now
         existing = await self._consumer.topics()
-        sources = business_topics(existing, self._announcements.topics(), self._selection)
+        rules = self._knowledge.rules()
+        wanted = self._announcements.topics().union(topic for topic in existing if rules.of(topic))
+        sources = business_topics(existing, wanted, self._selection)
         if sources != self._sources:
             self._sources = sources
             logger.info("collecting from %s", ", ".join(sorted(sources)) or "receipts only, as yet")

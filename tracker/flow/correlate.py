@@ -1,0 +1,77 @@
+"""The form of a correlation rule, as it was read, becomes a `Rule`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec import structs
+
+from tracker.core.correlation import Constant, Header, Key, Moment, Path, Place, Rule
+from tracker.flow import form
+from tracker.flow.reading import FieldPath, Filled
+
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+def rule_of(filled: Filled, source: str) -> Rule:
+    """The rule that these fields say; none of them may be missing or wrong."""
+    fields = filled.fields
+    return Rule(
+        name=fields["correlate"],
+        version=fields["version"],
+        topics=fields["topics"],
+        saga=_places(fields.get("saga")),
+        type=_places(fields.get("type")),
+        id=_places(fields.get("id")),
+        time=tuple(_moments(fields.get("time"))),
+        cause=_places(fields.get("cause")),
+        key=_places(fields.get("key")),
+        origin=_places(fields.get("source")),
+        description=fields.get("description", ""),
+        source=source,
+    )
+
+
+def same_rule(one: Rule, other: Rule) -> bool:
+    """Whether they make the same of each record: comments, layout and the description may differ."""
+    bare = {"source": "", "description": ""}
+    return structs.replace(one, **bare) == structs.replace(other, **bare)
+
+
+def _places(read: Iterable[Filled | None] | None) -> tuple[Place, ...]:
+    places = (None if filled is None else _place(filled.fields) for filled in read or ())
+    return tuple(place for place in places if place is not None)
+
+
+def _moments(read: Iterable[Filled | None] | None) -> Iterable[Moment]:
+    for filled in read or ():
+        place = None if filled is None else _place(filled.fields)
+        if filled is not None and place is not None:
+            yield Moment(place, _PER_SECOND[filled.fields.get("unit", "ms")])
+
+
+def _place(fields: dict[str, Any]) -> Place | None:
+    prefix = fields.get("prefix", "")
+    if "header" in fields:
+        return Header(fields["header"], prefix)
+    if "key" in fields:
+        return Key(prefix)
+    if "path" in fields:
+        return Path(fields["path"], prefix)
+    return Constant(fields["value"]) if "value" in fields else None
+
+
+def is_rule(names: frozenset[str]) -> bool:
+    """Whether a file with these fields is meant as a rule, and not as a flow."""
+    flow, rule = (frozenset(field.name for field in each.fields) for each in (form.FLOW, form.CORRELATION))
+    return "correlate" in names or ("flow" not in names and len(names & rule) > len(names & flow))
+
+
+def rule_contradictions(rule: Rule) -> Iterator[tuple[FieldPath, str]]:
+    """What is well said and can't be meant."""
+    for field, places, why in (
+        ("saga", rule.saga, "all records would be of one saga"),
+        ("id", rule.id, "each event needs an id of its own"),
+    ):
+        for number, place in enumerate(places):
+            if isinstance(place, Constant):
+                yield (field, number), f"`{field}` can't be always the same: {why}"
