@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/saga demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 25
 
 bench: install
 	$(BIN)/python -m tests.bench
@@ -32,6 +32,7 @@ lint: install
 schemas: install
 	$(BIN)/python -m saga.cli.schemas docs/json
 	$(BIN)/python -m tracker.cli.schemas docs/json
+	$(BIN)/python -m tracker.cli.openapi docs/json
 
 # Pins every dependency with its hashes; run it after a change to pyproject.toml.
 lock:

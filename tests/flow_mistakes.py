@@ -178,6 +178,15 @@ MISTAKES = [
         schema=False,
     ),
     Mistake("dead_letter: any", "dead_letter: [any, orders]", 30, 20, "`any` stands alone", schema=False),
+    Mistake(
+        "compensate:\n",
+        "pause: {when: [{dead_letter: [any, orders]}]}\ncompensate:\n",
+        25,
+        30,
+        "`any` stands alone",
+        schema=False,
+    ),
+    Mistake("compensate:\n", "pause: {when: [{retries: 0}]}\ncompensate:\n", 25, 26, "0"),
     Mistake("- event: payment.declined", "- event: parcel.dispatched", 27, 14, "add an `if`", schema=False),
     Mistake(
         "then: {event: order.cancelled",

@@ -44,6 +44,11 @@ class Formula:
 
 def services(*without: str) -> Subscriptions:
     """Who handles and publishes what in the order flow."""
+    return Subscriptions(announcements(*without))
+
+
+def announcements(*without: str) -> list[ServiceAnnouncement]:
+    """The same as services announce it."""
     handled = {
         "inventory": ["order.placed", "stock.release"],
         "payments": ["stock.reserved", "payment.refund"],
@@ -55,7 +60,7 @@ def services(*without: str) -> Subscriptions:
         "payments": ["payment.charged", "payment.declined", "payment.refunded"],
         "shipping": ["parcel.dispatched", "parcel.lost"],
     }
-    return Subscriptions(
+    return [
         ServiceAnnouncement(
             name,
             [Subscription(kind, f"{name}-topic", "handle") for kind in handled.get(name, [])],
@@ -63,7 +68,7 @@ def services(*without: str) -> Subscriptions:
         )
         for name, kinds in published.items()
         if name not in without
-    )
+    ]
 
 
 ORDER = Flow(

@@ -4,12 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-from saga.core.receipt import json_schemas
+from saga.core import pause, receipt
 
 
 def schema_texts() -> dict[str, str]:
     """The published files by name, as they are to be written."""
-    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in json_schemas().items()}
+    schemas = receipt.json_schemas() | pause.json_schemas()
+    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
 
 
 def write_schemas(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 Retry topics and dead letters keep key, value and every header of the event; what is added is
 stripped again before a handler sees the event, and never copied into an event that a handler
-returns.
+returns. So does the topic of parked events, but for the key: that topic is compacted, so its key is
+where the event was published, and that of the event is in a header.
 """
 
 import traceback
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 from saga.core.duration import duration_text
 from saga.core.outcome import Output
+from saga.core.pause import parked_topic
+from saga.core.redrive import replays
 
 _ATTEMPT = "saga_retry_attempt"
 _DUE = "saga_retry_due_ms"
@@ -18,10 +21,14 @@ _FIRST_FAILED = "saga_retry_first_failed_ms"
 _TOPIC = "saga_retry_topic"
 _PARTITION = "saga_retry_partition"
 _OFFSET = "saga_retry_offset"
+_SAGA = "saga_retry_saga"
+_KEY = "saga_retry_key"
 _RETRY_PREFIX = "saga_retry_"
 
 STACKTRACE_LENGTH_MAX = 8_192
 MESSAGE_LENGTH_MAX = 1_000
+
+DEAD_LETTERS_PREFIX = "saga.dlq."
 
 RawHeaders = Sequence[tuple[str, bytes]]
 
@@ -33,7 +40,7 @@ def retry_topic(service: str, delay_ms: int) -> str:
 
 def dead_letter_topic(service: str) -> str:
     """The topic of what this service gave up: `saga.dlq.payments`."""
-    return f"saga.dlq.{service}"
+    return f"{DEAD_LETTERS_PREFIX}{service}"
 
 
 class Delivery(NamedTuple):
@@ -85,7 +92,11 @@ def retry_output(
     topic: str, delivery: Delivery, key: bytes | None, value: bytes | None, headers: RawHeaders
 ) -> Output:
     """The record that waits in a retry topic. Ours stand last: `read_delivery` looks there only."""
-    ours = [
+    return Output(topic, key, value, [*without_delivery(headers), *_delivery_headers(delivery)])
+
+
+def _delivery_headers(delivery: Delivery) -> list[tuple[str, bytes]]:
+    return [
         (_TOPIC, delivery.topic.encode()),
         (_PARTITION, b"%d" % delivery.partition),
         (_OFFSET, b"%d" % delivery.offset),
@@ -93,7 +104,39 @@ def retry_output(
         (_DUE, b"%d" % delivery.due_ms),
         (_ATTEMPT, b"%d" % delivery.attempt),
     ]
-    return Output(topic, key, value, [*without_delivery(headers), *ours])
+
+
+class Parked(NamedTuple):
+    """A parked event: its saga, and its own key."""
+
+    saga: str
+    key: bytes | None
+
+
+def parked_key(delivery: Delivery) -> bytes:
+    """The key of a parked event, the same however often it is parked: `payments/3/1042`."""
+    return f"{delivery.topic}/{delivery.partition}/{delivery.offset}".encode()
+
+
+def parked_output(
+    service: str, saga: str, delivery: Delivery, key: bytes | None, value: bytes, headers: RawHeaders
+) -> Output:
+    """The record of an event that waits until its saga goes on."""
+    ours = [(_SAGA, saga.encode()), *([] if key is None else [(_KEY, key)])]
+    added = [*ours, *_delivery_headers(delivery)]
+    return Output(parked_topic(service), parked_key(delivery), value, [*without_delivery(headers), *added])
+
+
+def done_output(service: str, delivery: Delivery) -> Output:
+    """The record with which an event is not parked any more."""
+    return Output(parked_topic(service), parked_key(delivery), None, [])
+
+
+def read_parked(headers: RawHeaders) -> Parked | None:
+    """Whose event is parked in this record; None if it is none of `parked_output`."""
+    found = {name: value for name, value in headers if name.startswith(_RETRY_PREFIX)}
+    saga = found.get(_SAGA)
+    return None if saga is None else Parked(saga.decode(errors="replace"), found.get(_KEY))
 
 
 def dead_letter(
@@ -122,7 +165,7 @@ def dead_letter(
         "saga_dlq_attempts": str(delivery.attempt),
         "saga_dlq_first_failed_ms": str(delivery.first_failed_ms or at_ms),
         "saga_dlq_failed_ms": str(at_ms),
-        "saga_dlq_replays": "0",
+        "saga_dlq_replays": str(replays(headers)),
     }
     kept = [header for header in without_delivery(headers) if header[0] not in added]
     return Output(

@@ -10,6 +10,7 @@ SagaError
 ├── EventTooLarge         a handler returned more than a Kafka record may hold
 ├── DeadLetter            raised by a handler: give this event up at once, with this reason
 ├── KafkaUnavailable      no broker answers, or it refuses what we need
+│   └── AccessRefused         it does not believe who we are, or does not allow us what we need
 └── LocalKafkaError       the Apache Kafka of this machine (saga.local.errors has its kinds)
 """
 
@@ -57,6 +58,13 @@ class DeadLetter(SagaError):
 
 class KafkaUnavailable(SagaError):
     """No broker answers, or it refuses what is asked. The message names the address and the mend."""
+
+
+class AccessRefused(KafkaUnavailable):
+    """Kafka does not believe who we are, or does not allow us what we need: another attempt won't mend it.
+
+    The message names the principal, the operation and the resource, and the command that grants it.
+    """
 
 
 class LocalKafkaError(SagaError):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_core import CoreSchema, PydanticSerializationError
 
 from saga.core.errors import DeclarationError, SchemaViolation
 
@@ -14,6 +15,11 @@ from saga.core.errors import DeclarationError, SchemaViolation
 @dataclass(frozen=True)
 class Sensitive:
     """Marks a field whose value is masked wherever it is shown: `card: Annotated[str, Sensitive()]`."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "x-sensitive": True}
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,14 @@ class Event(BaseModel):
             return self.__pydantic_serializer__.to_json(self)
         except PydanticSerializationError as error:
             raise SchemaViolation(f"{self.declared.name} can't be written as JSON: {error}") from error
+
+    @classmethod
+    def schema_of_data(cls) -> dict[str, Any] | None:
+        """The JSON Schema of what `write` gives; None where a field's type has none."""
+        try:
+            return cls.model_json_schema(mode="serialization")
+        except PydanticInvalidForJsonSchema:
+            return None
 
     def key(self) -> str | None:
         """The value of the key field; None where the saga id is the key, as it is when the field is None."""

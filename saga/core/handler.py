@@ -20,7 +20,8 @@ HandlerFunction = Callable[..., Coroutine[Any, Any, Returned]]
 class Handler:
     """A function, the event type it is subscribed to, and what it may publish.
 
-    `name` is the function's; `timeout_ms` bounds one attempt; None means no bound.
+    `name` is the function's; `timeout_ms` bounds one attempt; None means no bound. By its annotation each
+    run publishes something if it is `always`, and one event at most of each type in `once`.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Handler:
     function: HandlerFunction
     wants_context: bool
     publishes: frozenset[type[Event]]
+    always: bool
+    once: frozenset[type[Event]]
     retry: Retry
     timeout_ms: int | None
 
@@ -92,8 +95,23 @@ def handler_of(
         raise DeclarationError(
             f"{name} has no return annotation: write the events it may publish, or `-> None`"
         )
-    declared = frozenset([*_events_in(name, hints["return"]), *publishes])
-    return Handler(name, event, function, len(parameters) == 2, declared, retry, timeout_ms)
+    early = frozenset(publishes)
+    returned = frozenset(_events_in(name, hints["return"]))
+    alternatives = _alternatives(hints["return"])
+    singly = frozenset(part for part in alternatives if isinstance(part, type) and issubclass(part, Event))
+    several = [part for part in alternatives if part not in singly]
+    listed = frozenset(model for part in several for model in _events_in(name, part))
+    return Handler(
+        name,
+        event,
+        function,
+        len(parameters) == 2,
+        returned | early,
+        not several,
+        singly - listed - early,
+        retry,
+        timeout_ms,
+    )
 
 
 def _hints(name: str, function: HandlerFunction) -> dict[str, typing.Any]:
@@ -121,6 +139,13 @@ def _events_in(name: str, annotation: object) -> Iterable[type[Event]]:
     for argument in typing.get_args(annotation):
         if argument is not Ellipsis:
             yield from _events_in(name, argument)
+
+
+def _alternatives(annotation: object) -> tuple[object, ...]:
+    """`A`, `list[B]` and `None` of `A | list[B] | None`."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
 
 
 def _listed(name: str, returned: Returned) -> Sequence[Event]:

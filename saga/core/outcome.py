@@ -17,7 +17,10 @@ class Output(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """A finished record: its position, what it leads to, and the key it is remembered by."""
+    """A finished record: its position, what it leads to, and the key it is remembered by.
+
+    `origin` is given for one that was parked: topic and partition that the event was published on.
+    """
 
     topic: str
     partition: int
@@ -25,3 +28,4 @@ class Outcome:
     outputs: list[Output] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     memory_key: str | None = None
+    origin: tuple[str, int] | None = None

@@ -53,6 +53,10 @@ class Progress:
         self._done.add(offset)
         self._moved = True
 
+    def touch(self) -> None:
+        """Something that was published here is done with: commit the position, moved or not."""
+        self._moved = True
+
     def admits(self, offset: int) -> bool:
         """Whether the record at this offset may be given out before the slowest one is finished."""
         return offset - next(iter(self._given), offset) < SPAN_MAX

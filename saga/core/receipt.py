@@ -4,14 +4,14 @@ Both are JSON on Kafka so that a service in any language can send them; their JS
 published under docs/json and generated from these classes by `make schemas`.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, json
 
 RECEIPTS_TOPIC = "saga.receipts"
 SERVICES_TOPIC = "saga.services"
 
-Outcome = Literal["handled", "retrying", "dead-lettered", "ignored"]
+Outcome = Literal["handled", "retrying", "dead-lettered", "ignored", "parked"]
 
 
 class Failure(Struct, frozen=True, gc=False):
@@ -59,29 +59,52 @@ class Receipts(Struct, frozen=True):
 
 
 class Subscription(Struct, frozen=True):
-    """A service handles events of this type."""
+    """A service handles events of this type. `always`: with each it handles it publishes something."""
 
     type: str
     topic: str
     handler: str
+    always: bool = False
 
 
 class Publication(Struct, frozen=True):
-    """A handler of the service may publish events of this type; "" stands for the service itself."""
+    """A handler of the service may publish events of this type; "" stands for the service itself.
+
+    `once`: no more than one for each event it handles.
+    """
 
     type: str
     topic: str
     handler: str
+    once: bool = False
+
+
+class EventSchema(Struct, frozen=True):
+    """What the data of an event consists of, as a JSON Schema.
+
+    `"x-sensitive": true` in it marks a value that is masked wherever it is shown. Of an event that nobody
+    announces so everything is.
+    """
+
+    type: str
+    version: int
+    schema: dict[str, Any]
 
 
 class ServiceAnnouncement(Struct, frozen=True):
-    """One record on the compacted topic `saga.services`, under the service's name as its key."""
+    """One record on the compacted topic `saga.services`, under the service's name as its key.
+
+    `events` are those that it handles or publishes, each version once. `version` is that of the instance that
+    was started last.
+    """
 
     service: str
     subscribes: list[Subscription]
     publishes: list[Publication]
     guarantee: str = "exactly-once"
     description: str = ""
+    events: list[EventSchema] = []
+    version: str = ""
 
 
 def json_schemas() -> dict[str, dict[str, object]]:

@@ -1,14 +1,14 @@
 """A service: a named set of handlers, and one Kafka consumer group."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, TypeVar
 
 from saga.core.duration import duration_ms
 from saga.core.errors import DeclarationError
 from saga.core.event import Event, declared_events
 from saga.core.handler import Handler, HandlerFunction, handler_of
-from saga.core.receipt import Publication, ServiceAnnouncement, Subscription
+from saga.core.receipt import EventSchema, Publication, ServiceAnnouncement, Subscription
 from saga.core.retry import Retry
 
 Guarantee = Literal["exactly-once", "at-least-once"]
@@ -30,6 +30,8 @@ class Service:
     unknown : what happens to records on a subscribed topic whose type no imported event class
         declares.
     publishes : events that the service publishes outside of its handlers.
+    version : of its code, as whoever deploys it names it. It is announced and shown, and nothing depends
+        on it.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Service:
         unknown: Unknown = "dead-letter",
         publishes: Iterable[type[Event]] = (),
         description: str = "",
+        version: str = "",
     ) -> None:
         if not _NAME.fullmatch(name):
             raise DeclarationError(
@@ -54,6 +57,7 @@ class Service:
         self.unknown = unknown
         self.publishes = frozenset(publishes)
         self.description = description
+        self.version = version
         self._handlers: dict[tuple[str, int], Handler] = {}
 
     def on(
@@ -128,19 +132,29 @@ class Service:
     def announcement(self) -> ServiceAnnouncement:
         """What the service tells of itself on `saga.services`."""
         subscribes = [
-            Subscription(event.name, event.topic, handler.name)
+            Subscription(event.name, event.topic, handler.name, handler.always)
             for handler in self._handlers.values()
             for event in [handler.event.declared]
         ]
         publications = {
-            (model.declared.name, model.declared.topic, handler.name)
+            (model.declared.name, model.declared.topic, handler.name, model in handler.once)
             for handler in self._handlers.values()
             for model in handler.publishes
-        } | {(model.declared.name, model.declared.topic, "") for model in self.publishes}
+        } | {(model.declared.name, model.declared.topic, "", False) for model in self.publishes}
         return ServiceAnnouncement(
             self.name,
             subscribes,
             [Publication(*publication) for publication in sorted(publications)],
             self.guarantee,
             self.description,
+            list(self._schemas()),
+            self.version,
         )
+
+    def _schemas(self) -> Iterator[EventSchema]:
+        models = {handler.event for handler in self._handlers.values()} | self.publishes
+        models |= {model for handler in self._handlers.values() for model in handler.publishes}
+        for model in sorted(models, key=lambda model: (model.declared.name, model.declared.version)):
+            schema = model.schema_of_data()
+            if schema is not None:
+                yield EventSchema(model.declared.name, model.declared.version, schema)

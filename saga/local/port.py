@@ -23,9 +23,8 @@ def free_port() -> int:
 
 def is_free(port: int) -> bool:
     """Whether a broker could listen there."""
-    with socket.socket() as client:
-        if client.connect_ex((HOST, port)) == 0:
-            return False  # macOS would let us bind one address of a port that is taken for all
+    if listens(port):
+        return False  # macOS would let us bind one address of a port that is taken for all
     with socket.socket() as listener:
         # As the broker does: connections of a former broker that linger are no obstacle.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,6 +33,12 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def listens(port: int) -> bool:
+    """Whether some program listens there."""
+    with socket.socket() as client:
+        return client.connect_ex((HOST, port)) == 0
 
 
 def broker_answers(port: int, timeout_seconds: float = 1.0) -> bool:

@@ -9,7 +9,10 @@ from saga.core.context import Context
 from saga.core.delivery import (
     Delivery,
     dead_letter,
+    done_output,
     error_text,
+    parked_key,
+    parked_output,
     qualified_name,
     read_delivery,
     retry_output,
@@ -22,9 +25,12 @@ from saga.core.handler import Handler
 from saga.core.ids import derived_id
 from saga.core.memory import Memory
 from saga.core.outcome import Outcome, Output
+from saga.core.parking import Parking
+from saga.core.pause import parked_topic
 from saga.core.reading import Addressed, Reader
 from saga.core.receipt import Failure, Receipt
 from saga.core.receipt import Outcome as Verdict
+from saga.core.redrive import Redrive, read_redrive
 from saga.core.service import Service
 from saga.runtime.deadline import within
 from saga.runtime.kafka import ConsumerRecord
@@ -40,9 +46,11 @@ class _Case:
     record: ConsumerRecord
     delivery: Delivery
     outcome: Outcome
+    redrive: Redrive | None
     envelope: Envelope | None = None
     handler: str = ""
     given_up: bool = False
+    parked: bool = False
 
     def receipt(
         self,
@@ -75,6 +83,7 @@ class Dispatch:
 
     Parameters
     ----------
+    parking : the sagas that are paused, whose events are parked and not handled.
     event_bytes_max : a handler that returns a larger event has failed.
     finished : takes the outcome of each record, exactly once unless the call is cancelled.
     reported : takes the receipts of attempts after which the record is still being tried.
@@ -85,6 +94,7 @@ class Dispatch:
         service: Service,
         memory: Memory,
         telemetry: Telemetry,
+        parking: Parking[int],
         *,
         event_bytes_max: int,
         finished: Callable[[Outcome], None],
@@ -94,20 +104,36 @@ class Dispatch:
         self._reader = Reader(service)
         self._memory = memory
         self._telemetry = telemetry
+        self._parking = parking
+        self._parked_topic = parked_topic(service.name)
         self._event_bytes_max = event_bytes_max
         self._finished = finished
         self._reported = reported
 
     async def handle(self, record: ConsumerRecord) -> None:
-        """Handle one record to its end: handled, in a retry topic, dead-lettered or passed over.
+        """Handle one record to its end: handled, in a retry topic, parked, dead-lettered or passed over.
 
         Never raises, except that it can be cancelled; then nothing of the record has been told.
         """
         outcome = Outcome(record.topic, record.partition, record.offset)
-        if not self._reader.not_for_us(record.headers):
+        redrive = read_redrive(record.headers)
+        ours = redrive is None or redrive.is_for(self._service.name)
+        if record.topic == self._parked_topic:
+            await self._unpark(record, outcome, redrive)
+        elif ours and not self._reader.not_for_us(record.headers):
             delivery = read_delivery(record.headers, record.topic, record.partition, record.offset)
-            await self._address(_Case(record, delivery, outcome))
+            await self._address(_Case(record, delivery, outcome, redrive))
         self._finished(outcome)
+
+    async def _unpark(self, record: ConsumerRecord, outcome: Outcome, redrive: Redrive | None) -> None:
+        """Handle an event that was parked, and say so where it is: unless it is parked once more."""
+        delivery = read_delivery(record.headers, record.topic, record.partition, record.offset)
+        outcome.origin = delivery.topic, delivery.partition
+        case = _Case(record, delivery, outcome, redrive)
+        if not self._reader.not_for_us(record.headers):
+            await self._address(case)
+        if not case.parked:
+            outcome.outputs.append(done_output(self._service.name, delivery))
 
     async def _address(self, case: _Case) -> None:
         record = case.record
@@ -131,9 +157,15 @@ class Dispatch:
     async def _once(self, case: _Case, addressed: Addressed) -> None:
         """Run the handler unless it has seen this event: a producer may have sent it twice."""
         key = f"{addressed.envelope.source}\0{addressed.envelope.id}"
+        if case.redrive is not None:
+            # It was given up, maybe by another instance: this one may remember that it sent it to a retry
+            # topic. But no redrive is handled twice.
+            key = f"{key}\0{case.redrive.replays}"
         if key in self._memory and case.delivery.attempt == 1:
             repeat = Failure("Repeat", "this service has handled the event before")
             case.outcome.receipts.append(case.receipt("ignored", _now_ms(), failure=repeat))
+            return
+        if self._parking.active and self._parks(case, addressed.envelope):
             return
         try:
             event = addressed.event()
@@ -141,7 +173,7 @@ class Dispatch:
             self._give_up(case, error, _now_ms())
             return
         await self._until_settled(case, addressed.envelope, addressed.handler, event)
-        if case.given_up:
+        if case.given_up or case.parked:
             self._memory.discard(key)  # whoever sends it again wants it to be tried again
         else:
             self._memory.add(key)
@@ -160,6 +192,9 @@ class Dispatch:
                 if delay_ms is None:
                     return
                 await asyncio.sleep(delay_ms / 1000)
+                if self._parking.active and self._parking.paused(envelope.saga):
+                    self._park(case, envelope)
+                    return
             else:
                 case.outcome.outputs.extend(outputs)
                 case.outcome.receipts.append(case.receipt("handled", at_ms, _since_ms(began)))
@@ -240,6 +275,31 @@ class Dispatch:
             retry_output(topic, case.delivery, record.key, record.value, record.headers)
         )
         return None
+
+    def _parks(self, case: _Case, envelope: Envelope) -> bool:
+        """Park the event if its saga is paused, or others before it are parked."""
+        delivery, parking = case.delivery, self._parking
+        if case.outcome.origin is None:
+            waits = parking.waits(envelope.saga, (delivery.topic, delivery.partition))
+        else:
+            waits = parking.returns(parked_key(delivery))
+        if waits or parking.paused(envelope.saga):
+            self._park(case, envelope)
+        return case.parked
+
+    def _park(self, case: _Case, envelope: Envelope) -> None:
+        record, delivery = case.record, case.delivery
+        if record.value is None:
+            return  # without data no handler is reached, and a parked record without a value is none
+        case.parked = True
+        place = delivery.topic, delivery.partition
+        self._parking.sent(parked_key(delivery), envelope.saga, place)
+        case.outcome.receipts.append(case.receipt("parked", _now_ms()))
+        case.outcome.outputs.append(
+            parked_output(
+                self._service.name, envelope.saga, delivery, record.key, record.value, record.headers
+            )
+        )
 
     def _give_up(self, case: _Case, error: BaseException, at_ms: int, duration_ms: float = 0.0) -> None:
         record = case.record

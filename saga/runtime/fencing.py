@@ -93,6 +93,22 @@ def membership(consumer: AIOKafkaConsumer, group: str) -> Membership:
     return Membership(group, coordinator.member_id, coordinator.generation)
 
 
+def group_error(consumer: AIOKafkaConsumer) -> BaseException | None:
+    """What the coordination of the group has ended with, or stands still for until somebody polls.
+
+    aiokafka tells of it in `getmany` alone: who does not poll while it waits for partitions waits for ever.
+    """
+    coordinator = consumer._coordinator
+    if coordinator is None:
+        return None
+    routine = coordinator._coordination_task
+    if routine.done() and not routine.cancelled():
+        ended_with: BaseException | None = routine.exception()
+        return ended_with
+    waits_with: BaseException | None = coordinator._pending_exception
+    return waits_with
+
+
 class OffsetFetchResponseV7(Response):
     API_KEY = 9
     API_VERSION = 7
@@ -308,6 +324,15 @@ class FencedProducer(AIOKafkaProducer):
             request_timeout_ms=self._request_timeout_ms,
         )
 
+    async def stop(self) -> None:
+        """Disconnect. Whoever used the producer knows by now what became of a transaction that failed."""
+        batches = (batch for batches in self._message_accumulator._batches.values() for batch in batches)
+        waiters = [self._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in batches)]
+        for waiter in waiters:
+            if waiter is not None and waiter.done():
+                seen(waiter)
+        await super().stop()
+
     def send_offsets(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], member: Membership
     ) -> Awaitable[None]:
@@ -322,10 +347,19 @@ class FencedProducer(AIOKafkaProducer):
 
 
 async def _fenced(added: asyncio.Future[None], group: str) -> None:
+    added.add_done_callback(seen)
+    # Not awaited itself: who cancels this would cancel it, and the sender can't answer into that.
+    await asyncio.wait([added])
     try:
-        await added
+        added.result()
     except (IllegalGenerationError, UnknownMemberIdError) as error:
         raise MembershipLost(f"{group}: {type(error).__name__}") from error
+
+
+def seen(waiter: asyncio.Future[None]) -> None:
+    """Look at the exception of what has ended, or asyncio complains that nobody has."""
+    if not waiter.cancelled():
+        waiter.exception()
 
 
 class _FencedSender(Sender):

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from saga.core.outcome import Output
-from saga.runtime.fencing import FencedProducer, Membership, MembershipLost
+from saga.runtime.fencing import FencedProducer, Membership, MembershipLost, seen
 from saga.runtime.kafka import (
     AIOKafkaConsumer,
     AIOKafkaProducer,
     CommitFailedError,
     IllegalGenerationError,
+    IllegalOperation,
+    KafkaError,
     OffsetAndMetadata,
     TopicPartition,
     UnknownMemberIdError,
+    connection,
 )
 from saga.runtime.outbox import Outbox
 from saga.runtime.settings import ServiceSettings
@@ -51,7 +54,7 @@ class ExactlyOnce:
 
     def __init__(self, settings: ServiceSettings, transactional_id: str) -> None:
         self._producer = FencedProducer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **connection(settings),
             transactional_id=transactional_id,
             transaction_timeout_ms=settings.transaction_timeout_ms,
             max_batch_size=_BATCH_BYTES_MAX,
@@ -68,14 +71,26 @@ class ExactlyOnce:
     async def write(self, outputs: Sequence[Output], offsets: Offsets, member: Membership) -> None:
         producer = self._producer
         await producer.begin_transaction()
+        adding = asyncio.ensure_future(producer.send_offsets(offsets, member))
         try:
-            added = producer.send_offsets(offsets, member)
-            written = await self._outbox.send(outputs)
-            await asyncio.gather(added, *written)
+            await asyncio.gather(adding, *await self._send(outputs, adding))
         except MembershipLost:
             await producer.abort_transaction()
             raise
+        finally:
+            if not adding.cancel():
+                seen(adding)
         await producer.commit_transaction()
+
+    async def _send(
+        self, outputs: Sequence[Output], adding: asyncio.Future[None]
+    ) -> Sequence[asyncio.Future[Any]]:
+        try:
+            return await self._outbox.send(outputs)
+        except IllegalOperation as error:
+            # The transaction has failed meanwhile: with what, those are told who wait for its offsets.
+            await adding
+            raise KafkaError(str(error)) from error
 
     async def flush(self) -> None:
         return
@@ -90,7 +105,7 @@ class AtLeastOnce:
 
     def __init__(self, settings: ServiceSettings, consumer: AIOKafkaConsumer) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **connection(settings),
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES_MAX,
             max_request_size=_REQUEST_BYTES_MAX,

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from typing import NoReturn
 
 from saga.core.delivery import read_delivery
 from saga.core.progress import Progress
-from saga.runtime.fencing import Membership, MembershipLost, membership, stable_offsets
+from saga.runtime.fencing import Membership, MembershipLost, group_error, membership, stable_offsets
 from saga.runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerRebalanceListener,
@@ -16,6 +17,7 @@ from saga.runtime.kafka import (
 )
 
 _RETRY_TOPICS = "saga.retry."
+_WATCH_SECONDS = 1.0
 
 
 class Intake(ConsumerRebalanceListener):
@@ -27,12 +29,21 @@ class Intake(ConsumerRebalanceListener):
     Parameters
     ----------
     revoke : called before partitions are given up, so that running work can be committed or dropped.
+    restored : called before records of an epoch are handed out, when whoever had its partitions before can
+        write nothing any more.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, group: str, revoke: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        group: str,
+        revoke: Callable[[], Awaitable[None]],
+        restored: Callable[[], Awaitable[None]],
+    ) -> None:
         self._consumer = consumer
         self._group = group
         self._revoke = revoke
+        self._restored = restored
         self._epoch = 0
         self._restored_epoch = -1
         self._progress: dict[TopicPartition, Progress] = {}
@@ -59,6 +70,11 @@ class Intake(ConsumerRebalanceListener):
         self._assigned.set()
 
     @property
+    def epoch(self) -> int:
+        """Another one as soon as a rebalance begins, and once it has ended."""
+        return self._epoch
+
+    @property
     def member(self) -> Membership:
         """Our membership in this epoch.
 
@@ -70,6 +86,12 @@ class Intake(ConsumerRebalanceListener):
         if self._member is None or self._member != membership(self._consumer, self._group):
             raise MembershipLost(f"{self._group}: the group is rebalancing")
         return self._member
+
+    async def watch(self) -> NoReturn:
+        """Ends with what has gone wrong in the group: who waits for partitions or for room does not poll."""
+        while (error := group_error(self._consumer)) is None:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(_WATCH_SECONDS)
+        raise error
 
     async def poll(self, timeout_ms: int, records_max: int) -> list[ConsumerRecord]:
         """Records to be handled now, in order within each partition; none after a while."""
@@ -97,6 +119,18 @@ class Intake(ConsumerRebalanceListener):
         """The outcome of a record is about to be committed."""
         self._progress[partition].finish(offset)
 
+    def owns(self, topic: str, partition: int) -> bool:
+        """Whether the partition is ours in this epoch, and it is known how far it has been handled."""
+        ours = self._restored_epoch == self._epoch
+        return ours and TopicPartition(topic, partition) in self._progress
+
+    def touch(self, topic: str, partition: int) -> None:
+        """What is about to be committed is about a record of this partition that was finished before.
+
+        With the offset of the partition, whoever owns it next waits for that commit.
+        """
+        self._progress[TopicPartition(topic, partition)].touch()
+
     def offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """What is to be committed: each partition that moved since the last call, one at the least.
 
@@ -114,6 +148,10 @@ class Intake(ConsumerRebalanceListener):
         epoch = self._epoch
         partitions = self._consumer.assignment()
         committed = await stable_offsets(self._consumer, self._group, partitions)
+        new = partitions - committed.keys()
+        # All in one request, and not seek_to_beginning: that waits for a fetch to come back, each time.
+        begins = await self._consumer.beginning_offsets(new) if new else {}
+        await self._restored()
         if epoch != self._epoch:
             return
         self._progress.clear()
@@ -121,16 +159,13 @@ class Intake(ConsumerRebalanceListener):
         self._full.clear()
         for partition in partitions:
             self._consumer.resume(partition)
-            found = committed.get(partition)
-            if found is None:
-                await self._consumer.seek_to_beginning(partition)
-                if epoch != self._epoch:
-                    return
+            if partition in begins:
+                self._consumer.seek(partition, begins[partition])
             else:
+                found = committed[partition]
                 self._consumer.seek(partition, found.offset)
                 self._progress[partition] = Progress(found.offset, found.metadata)
-        if epoch == self._epoch:
-            self._restored_epoch = epoch
+        self._restored_epoch = epoch
 
     def _admit(
         self, partition: TopicPartition, records: list[ConsumerRecord], found: list[ConsumerRecord]

@@ -1,18 +1,18 @@
 """Publishing from outside a handler: where business transactions begin."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from msgspec import json
 from uuid_utils import uuid7
 
 from saga.core.envelope import Envelope
 from saga.core.event import Event
 from saga.core.outcome import Output
-from saga.core.receipt import SERVICES_TOPIC
 from saga.core.service import Service
-from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics, until_available
+from saga.runtime.announcement import announce
+from saga.runtime.kafka import SERVICES, Topic, ensure_topics, producing, until_available
 from saga.runtime.outbox import Outbox
 from saga.runtime.settings import KafkaSettings
 from saga.runtime.tracing import configured_publishing
@@ -41,26 +41,19 @@ class Publisher:
     async def __aenter__(self) -> "Publisher":
         await until_available(self._settings)
         topics = [Topic(model.declared.topic) for model in self._service.publishes]
-        await ensure_topics(
-            self._settings,
-            [*topics, Topic(SERVICES_TOPIC, partitions=1, config={"cleanup.policy": "compact"})],
-        )
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap_servers, enable_idempotence=True
-        )
-        await self._producer.start()
-        self._outbox = Outbox(self._producer)
-        if not self._service.handlers:
-            announcement = self._service.announcement()
-            await self._producer.send_and_wait(
-                SERVICES_TOPIC, key=announcement.service.encode(), value=json.encode(announcement)
-            )
+        await ensure_topics(self._settings, [*topics, SERVICES])
+        async with contextlib.AsyncExitStack() as open_till_exit:
+            producer = await open_till_exit.enter_async_context(producing(self._settings))
+            self._outbox = Outbox(producer)
+            if not self._service.handlers:
+                await announce(self._service, producer)
+            self._open = open_till_exit.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._producer.stop()
+        await self._open.aclose()
 
     async def publish(self, event: Event, *, saga_id: str | None = None, cause: str | None = None) -> str:
         """Publish one event and return the id of its saga once Kafka has it.

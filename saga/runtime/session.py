@@ -8,22 +8,27 @@ from collections.abc import AsyncIterator, Sequence
 
 from msgspec import json
 
+from saga.core.access import transactional_ids
+from saga.core.delivery import read_delivery
 from saga.core.memory import Memory
 from saga.core.outcome import Outcome, Output
+from saga.core.parking import Parking, Place
 from saga.core.receipt import RECEIPTS_TOPIC, Receipt, Receipts
 from saga.core.service import Service
 from saga.runtime.dispatch import Dispatch
 from saga.runtime.fencing import MembershipLost
 from saga.runtime.guarantee import AtLeastOnce, ExactlyOnce, Guarantee
 from saga.runtime.intake import Intake
-from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord, KafkaError, TopicPartition
+from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord, KafkaError, TopicPartition, connection
 from saga.runtime.lanes import Lanes
+from saga.runtime.parking import ParkingFeed
 from saga.runtime.settings import ServiceSettings
 from saga.runtime.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 500
+_PARKED_POLL_MS = 50  # while sagas are paused: what goes on is not waited for by the poll
 _METADATA_MS = 15_000  # new partitions are read after so long at the latest
 _RECEIPTS_MAX = 500
 _RECEIPTS_HEADERS = [("content-type", b"application/json")]
@@ -53,7 +58,7 @@ class Session:
         self._memory = memory
         self._telemetry = telemetry
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **connection(settings),
             client_id=f"{service.name}-{instance}",
             group_id=service.name,
             isolation_level="read_committed",
@@ -66,9 +71,11 @@ class Session:
             max_partition_fetch_bytes=1_048_576,
             metadata_max_age_ms=_METADATA_MS,
         )
-        self._intake = Intake(self._consumer, service.name, self._revoked)
+        self._parking: Parking[int] = Parking()
+        self._feed = ParkingFeed(settings, service.name, self._parking)
+        self._intake = Intake(self._consumer, service.name, self._revoked, self._restored)
         self._guarantee: Guarantee = (
-            ExactlyOnce(settings, f"saga-{service.name}-{instance}")
+            ExactlyOnce(settings, f"{transactional_ids(service)}{instance}")
             if service.guarantee == "exactly-once"
             else AtLeastOnce(settings, self._consumer)
         )
@@ -76,6 +83,7 @@ class Session:
             service,
             memory,
             telemetry,
+            self._parking,
             event_bytes_max=settings.event_bytes_max,
             finished=self._finished,
             reported=self._reported,
@@ -102,6 +110,8 @@ class Session:
             others = [
                 asyncio.create_task(self._commit_finished()),
                 asyncio.create_task(self._flush_at_intervals()),
+                asyncio.create_task(self._feed.run()),
+                asyncio.create_task(self._intake.watch()),
             ]
             try:
                 await asyncio.wait([poll, *others, self._end], return_when=asyncio.FIRST_COMPLETED)
@@ -145,12 +155,16 @@ class Session:
                 await self._room.wait()
                 continue
             began = time.perf_counter()
-            records = await self._intake.poll(_POLL_MS, min(room, settings.batch_records))
+            most = min(room, settings.batch_records)
+            active = self._parking.active
+            records = await self._intake.poll(_PARKED_POLL_MS if active else _POLL_MS, most)
             if records:
                 self._telemetry.polled(records, time.perf_counter() - began)
                 self._give(records)
                 # Handlers that do not wait run now; polling on would only delay their commit.
                 await asyncio.sleep(0)
+            if self._parking.active and len(records) < most:
+                self._give_parked(await self._parked(most - len(records)))
 
     def _give(self, records: Sequence[ConsumerRecord]) -> None:
         self._in_flight += len(records)
@@ -160,6 +174,31 @@ class Session:
             place = record.offset if key is None else key
             add((record.topic, record.partition, place), record)
         self._lanes.start()
+
+    async def _parked(self, most: int) -> Sequence[ConsumerRecord]:
+        """Parked events whose turn it is, unless a rebalance has made them somebody else's meanwhile."""
+        offsets = self._parking.take(self._owned, most)
+        if not offsets:
+            return ()
+        epoch = self._intake.epoch
+        records = await self._feed.read(offsets)
+        if self._intake.epoch != epoch:
+            return ()
+        if len(records) < len(offsets):  # handled without these, the others might overtake them
+            raise KafkaError(f"{len(offsets) - len(records)} parked events are not where they were parked")
+        return records
+
+    def _give_parked(self, records: Sequence[ConsumerRecord]) -> None:
+        """The same for events that were parked: each in the lane of those that it was published with."""
+        self._in_flight += len(records)
+        for record in records:
+            delivery = read_delivery(record.headers, record.topic, record.partition, record.offset)
+            place = delivery.offset if record.key is None else record.key
+            self._lanes.add((delivery.topic, delivery.partition, place), record)
+        self._lanes.start()
+
+    def _owned(self, place: Place) -> bool:
+        return self._intake.owns(*place)
 
     def _finished(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
@@ -201,7 +240,10 @@ class Session:
         receipts, self._receipts = self._receipts, []
         outputs: list[Output] = []
         for outcome in outcomes:
-            self._intake.finish(TopicPartition(outcome.topic, outcome.partition), outcome.offset)
+            if outcome.origin is None:
+                self._intake.finish(TopicPartition(outcome.topic, outcome.partition), outcome.offset)
+            else:
+                self._intake.touch(*outcome.origin)
             outputs.extend(outcome.outputs)
             receipts.extend(outcome.receipts)
         outputs.extend(self._receipt_records(receipts))
@@ -238,6 +280,11 @@ class Session:
         finally:
             await self._drop()
             self._lanes = self._new_lanes()
+
+    async def _restored(self) -> None:
+        """What others did with our partitions is committed or void: take it in before anything is handled."""
+        await self._feed.caught_up()
+        self._parking.begin()
 
     async def _settle(self, grace_ms: int) -> None:
         await self._lanes.drain(grace_ms / 1000)

@@ -1,23 +1,30 @@
 """A service at work: waits for Kafka, makes its topics, announces itself, runs session after session."""
 
 import asyncio
-import gc
 import logging
 import secrets
 import signal
+from collections.abc import Sequence
+from typing import NoReturn
 
-from msgspec import json
-
-from saga.core.delivery import dead_letter_topic, retry_topic
-from saga.core.errors import DeclarationError, SagaError
+from saga.core.access import Right, published_topics, read_topics, service_rights
+from saga.core.delivery import dead_letter_topic
+from saga.core.errors import AccessRefused, DeclarationError, SagaError
 from saga.core.memory import Memory
-from saga.core.receipt import RECEIPTS_TOPIC, SERVICES_TOPIC
+from saga.core.pause import COMPACTED, parked_topic
+from saga.core.receipt import RECEIPTS_TOPIC
 from saga.core.service import Service
+from saga.runtime.access import check_access, explain
+from saga.runtime.announcement import announce
+from saga.runtime.garbage import calm_garbage_collector
 from saga.runtime.kafka import (
-    AIOKafkaProducer,
+    PAUSED,
+    SERVICES,
     KafkaError,
     Topic,
     ensure_topics,
+    may_pass,
+    producing,
     until_available,
 )
 from saga.runtime.session import Session
@@ -27,11 +34,14 @@ from saga.runtime.tracing import configured_telemetry
 
 logger = logging.getLogger(__name__)
 
+GARBAGE_OBJECTS = 20_000
+
 _BACKOFF_FIRST_SECONDS = 0.2
 _BACKOFF_MAX_SECONDS = 10.0
 _GOOD_SESSION_SECONDS = 30.0
-_COMPACTED = {"cleanup.policy": "compact"}
-_DEAD_LETTERS = {"max.message.bytes": "2097152"}  # an event, and why it is here
+_RIGHTS_SECONDS = 10.0
+"""So often Kafka is asked whether we still have our rights, where it knows who we are."""
+_LARGER = {"max.message.bytes": "2097152"}  # an event, and why it is here
 
 
 class Worker:
@@ -64,20 +74,26 @@ class Worker:
         ------
         KafkaUnavailable
             Kafka did not answer in time at the start, or refuses a topic.
+        AccessRefused
+            It does not let us in any more, or we lack a right: at the start, or later.
         """
         work = asyncio.create_task(self._work())
         stopping = asyncio.create_task(self._stopping.wait())
+        refused = asyncio.create_task(self._refused())
         try:
-            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if self._session is None:
-                work.cancel()  # nothing has begun yet: no session that would end in order
+            await asyncio.wait([work, stopping, refused], return_when=asyncio.FIRST_COMPLETED)
+            if self._session is None or refused.done():
+                work.cancel()  # nothing has begun yet, or nothing more can be done: no end in order
+            if refused.done():
+                await refused
             await work
         except asyncio.CancelledError:
             if not self._stopping.is_set():
                 raise
         finally:
-            work.cancel()
-            stopping.cancel()
+            for task in (work, stopping, refused):
+                task.cancel()
+            await asyncio.gather(work, stopping, refused, return_exceptions=True)
         logger.info("%s has stopped", self._service.name)
 
     def stop(self) -> None:
@@ -86,10 +102,22 @@ class Worker:
         if self._session is not None:
             self._session.stop()
 
+    async def _refused(self) -> NoReturn:
+        """Ends with the right that we lack, once we lack one: a consumer would try for ever."""
+        rights = service_rights(self._service)
+        while True:
+            await asyncio.sleep(_RIGHTS_SECONDS)
+            try:
+                await check_access(self._settings, rights)
+            except AccessRefused:
+                raise
+            except Exception as error:
+                # A broker that dies is no refusal, in whatever words; those who work tell of it.
+                logger.debug("%s: its rights are not known: %r", self._service.name, error)
+
     async def _work(self) -> None:
-        await until_available(self._settings)
-        await ensure_topics(self._settings, self._topics())
-        await self._announce()
+        rights = service_rights(self._service)
+        await self._begin(rights)
         logger.info("%s is running, instance %s", self._service.name, self._instance)
         loop = asyncio.get_running_loop()
         delay = _BACKOFF_FIRST_SECONDS
@@ -97,21 +125,43 @@ class Worker:
             began = loop.time()
             try:
                 await self._run_session()
-            except (KafkaError, SagaError, OSError) as error:
+            except Exception as error:
+                await explain(self._settings, error, rights)
                 # Fenced, broker gone, partitions lost: the transaction is void, a new session begins
                 # where the last one committed.
                 if loop.time() - began > _GOOD_SESSION_SECONDS:
                     delay = _BACKOFF_FIRST_SECONDS
                 logger.warning("%s: new session in %.1f s: %r", self._service.name, delay, error)
+                if not isinstance(error, (KafkaError, SagaError, OSError)):
+                    logger.exception("%s: nobody expects this error, please report it", self._service.name)
                 await self._pause(delay)
                 delay = min(delay * 2, _BACKOFF_MAX_SECONDS)
+
+    async def _begin(self, rights: Sequence[Right]) -> None:
+        """Make our topics and say what we handle, through the loss of Kafka meanwhile."""
+        delay = _BACKOFF_FIRST_SECONDS
+        while True:
+            await until_available(self._settings)
+            try:
+                await check_access(self._settings, rights)
+                await ensure_topics(self._settings, self._topics())
+                await self._announce()
+            except (KafkaError, AccessRefused, OSError) as error:
+                await explain(self._settings, error, rights)
+                if not may_pass(error):
+                    raise
+                logger.warning("%s: begins again in %.1f s: %r", self._service.name, delay, error)
+                await self._pause(delay)
+                delay = min(delay * 2, _BACKOFF_MAX_SECONDS)
+            else:
+                return
 
     async def _run_session(self) -> None:
         self._session = Session(
             self._service,
             self._settings,
             self._instance,
-            [topic.name for topic in self._consumed()],
+            read_topics(self._service),
             self._memory,
             self._telemetry,
         )
@@ -124,43 +174,20 @@ class Worker:
         except TimeoutError:
             return
 
-    def _consumed(self) -> list[Topic]:
-        tiers = {tier for handler in self._service.handlers.values() for tier in handler.retry.tiers_ms}
-        return [
-            *map(Topic, sorted(self._service.topics)),
-            *(Topic(retry_topic(self._service.name, tier)) for tier in sorted(tiers)),
-        ]
-
     def _topics(self) -> list[Topic]:
-        published = {
-            model.declared.topic for handler in self._service.handlers.values() for model in handler.publishes
-        }
         return [
-            *self._consumed(),
-            *map(Topic, sorted(published | {model.declared.topic for model in self._service.publishes})),
-            Topic(dead_letter_topic(self._service.name), config=_DEAD_LETTERS),
+            *map(Topic, read_topics(self._service)),
+            *map(Topic, published_topics(self._service)),
+            Topic(dead_letter_topic(self._service.name), config=_LARGER),
+            PAUSED,
+            Topic(parked_topic(self._service.name), 1, {**COMPACTED, **_LARGER}),
             Topic(RECEIPTS_TOPIC),
-            Topic(SERVICES_TOPIC, partitions=1, config=_COMPACTED),
+            SERVICES,
         ]
 
     async def _announce(self) -> None:
-        announcement = self._service.announcement()
-        async with AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap_servers, enable_idempotence=True
-        ) as producer:
-            await producer.send_and_wait(
-                SERVICES_TOPIC, key=announcement.service.encode(), value=json.encode(announcement)
-            )
-
-
-def own_garbage_collector() -> None:
-    """Collect garbage by the rhythm of micro-batches instead of every 700 objects.
-
-    A batch of a thousand records keeps some ten thousand objects alive and leaves no cycles; searching
-    them for some at every step takes a seventh of a service's time.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
+        async with producing(self._settings) as producer:
+            await announce(self._service, producer)
 
 
 async def run_service(
@@ -170,7 +197,7 @@ async def run_service(
 
     Takes the process for its own: signal handlers, and a garbage collector that runs less often.
     """
-    own_garbage_collector()
+    calm_garbage_collector(GARBAGE_OBJECTS)
     worker = Worker(service, settings or ServiceSettings(), telemetry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

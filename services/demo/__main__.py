@@ -1,4 +1,4 @@
-"""The demo: `saga demo`, or `python -m services.demo`. Kafka, four services, a tracker, and orders."""
+"""The demo: `saga demo`, or `python -m services.demo`. Kafka, four services, a tracker, pages, and orders."""
 
 import argparse
 import contextlib
@@ -27,9 +27,16 @@ def main() -> int:
     try:
         with _folder(options.data) as folder:
             _log_to(folder / "logs" / "demo.log")
-            Demo(folder, Console(highlight=False), options.rate, temporary=options.data is None).run(
-                options.bootstrap_servers, options.seconds
+            console, temporary = Console(highlight=False), options.data is None
+            demo = Demo(
+                folder,
+                console,
+                options.rate,
+                node=options.node,
+                terminal=options.terminal,
+                temporary=temporary,
             )
+            demo.run(options.bootstrap_servers, options.seconds)
     except KeyboardInterrupt:
         return 0
     except (SagaError, OSError) as error:
@@ -43,6 +50,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--node", action="store_true")
+    parser.add_argument("--terminal", action="store_true")
     parser.add_argument("--bootstrap-servers")
     return parser.parse_args()
 

@@ -26,6 +26,7 @@ _WAITING_LINES_MAX = 10_000
 
 _OUTCOMES = {
     "parcel.dispatched": "dispatched",
+    "points.granted": "dispatched",  # by the service in JavaScript, if it is there
     "payment.declined": "declined",
     "order.cancelled": "rejected",
 }
@@ -77,7 +78,8 @@ class Book:
             if row.began_ms >= self._since_ms and row.key.startswith("o-")
         ]
         counts = Counter(_outcome(row) for row in rows)
-        parts = [f"{counts[name]:,} {name}" for name in (*_OUTCOMES.values(), "given up", "under way")]
+        names = *dict.fromkeys(_OUTCOMES.values()), "given up", "under way"
+        parts = [f"{counts[name]:,} {name}" for name in names]
         return f"{len(rows):,} orders: {', '.join(parts)}; malformed records: {malformed:,}"
 
     def _take(self, changes: Iterable[Change]) -> None:

@@ -3,12 +3,13 @@
 from rich.text import Text
 
 from tracker.cli.console import STATUS_STYLES
-from tracker.cli.duration import human, ordinal
 from tracker.cli.rows import waiting_text
 from tracker.core.chain import Link, begin_ms, chain
 from tracker.core.cloudevent import SOURCE
 from tracker.core.saga import Saga
 from tracker.core.status import Status
+from tracker.view.documents.row import saga_summary
+from tracker.view.duration import human, ordinal
 from tracker.view.known import Known
 from tracker.view.row import Row, row_of
 
@@ -56,5 +57,5 @@ def _ending(row: Row, now_ms: int) -> str:
                 return f"failed {after}"
             (service, error), *_ = row.dead_letters
             return f"dead-lettered by {service} ({error.rpartition('.')[2]}) {after}"
-        case Status.OPEN | Status.RETRYING | Status.COMPENSATING | Status.STUCK:
-            return f"{row.status}: {waiting_text(row, now_ms)}"
+        case Status.OPEN | Status.RETRYING | Status.PAUSED | Status.COMPENSATING | Status.STUCK:
+            return f"{row.status}: {waiting_text(saga_summary(row, now_ms))}"

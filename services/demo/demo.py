@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,12 +14,14 @@ from rich.console import Console
 import schemas
 from saga import KafkaSettings, SagaError
 from saga.local import BrokerFailed, LocalKafka
-from saga.local.port import is_free
+from saga.local.port import HOST, free_port, is_free, listens
 from saga.runtime.group import describe_groups
 from saga.runtime.kafka import KafkaError, partition_counts
+from saga.runtime.settings import SASL_FIELDS, TLS_FIELDS
 from services.demo.book import Book
 from services.demo.fleet import Fleet
 from services.demo.generator import Generator
+from services.demo.node import LOYALTY, loyalty_command
 from services.demo.screen import draw, tell
 from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 
@@ -28,19 +31,38 @@ FLOWS = Path(schemas.__file__).with_name("flows")
 KNOWN_PORT = 9092
 """Where commands look for Kafka when nobody tells them otherwise: taken if it is free."""
 
+PAGES_PORT = 8080
+"""The dashboard's, if it is free."""
+
 START_SECONDS_MAX = 90
 KAFKA_STOP_SECONDS_MAX = 4
 LOOK_SECONDS = 0.1
 
 
 class Demo:
-    """One run. `folder` is for Kafka, the tracker and the logs; `temporary`: it is removed afterwards."""
+    """One run. `folder` is for Kafka, the tracker and the logs; `temporary`: it is removed afterwards.
 
-    def __init__(self, folder: Path, console: Console, rate: float, *, temporary: bool) -> None:
+    `node`: with the service in JavaScript. `terminal`: the picture is drawn in the terminal, and no dashboard
+    is served. Raises what `loyalty_command` does.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        console: Console,
+        rate: float,
+        *,
+        node: bool = False,
+        terminal: bool = False,
+        temporary: bool,
+    ) -> None:
         self._folder = folder
         self._console = console
         self._rate = rate
+        self._services = (*SERVICES, LOYALTY.name) if node else SERVICES
+        self._loyalty = loyalty_command() if node else []
         self._temporary = temporary
+        self._pages_port = 0 if terminal else PAGES_PORT if is_free(PAGES_PORT) else free_port()
         self._fleet = Fleet(folder / "logs", folder if temporary else None)
         self._kafka: LocalKafka | None = None
 
@@ -64,6 +86,8 @@ class Demo:
             asyncio.run(self._show(settings, seconds))
 
     def _start_kafka(self, stack: contextlib.ExitStack) -> str:
+        for name in ("security_protocol", *SASL_FIELDS, *TLS_FIELDS):
+            os.environ.pop(f"SAGA_{name.upper()}", None)  # they are for another Kafka than the demo's own
         kafka = LocalKafka(self._folder / "kafka", port=KNOWN_PORT if is_free(KNOWN_PORT) else None)
         stack.callback(kafka.stop, KAFKA_STOP_SECONDS_MAX)
         stack.push(_ignore_signals)
@@ -75,12 +99,20 @@ class Demo:
         os.environ |= {  # the children inherit it
             "SAGA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "SAGA_STATE_DIR": str(self._folder / "tracker"),
+            "SAGA_DATABASE": f"sqlite:///{self._folder / 'sagas.db'}",
             "SAGA_STOP_GRACE_MS": "4000",  # somebody sits in front of it
+            "SAGA_PROCESSES": os.environ.get("SAGA_PROCESSES", "1"),  # a tracker has little to do here
             "SAGA_DEMO_PAYMENT_MS": os.environ.get("SAGA_DEMO_PAYMENT_MS", "40"),
         }
         for service in SERVICES:
             self._fleet.start(service, [f"services.{service}"])
+        if self._loyalty:
+            self._fleet.start_command(LOYALTY.name, self._loyalty)
         self._fleet.start("tracker", ["saga.cli", "track", "--flows", str(FLOWS)])
+        if self._pages_port:
+            self._fleet.start("projector", ["saga.cli", "project"])
+            served = ["saga.cli", "dashboard", "--no-project", "--port", str(self._pages_port)]
+            self._fleet.start("dashboard", served)
 
     def _check(self) -> None:
         self._fleet.check()
@@ -88,15 +120,17 @@ class Demo:
             raise BrokerFailed(f"Apache Kafka ended by itself. The end of its log:\n{self._kafka.log_tail()}")
 
     async def _show(self, settings: KafkaSettings, seconds: float) -> None:
-        with self._console.status("Starting four services and a tracker"):
+        with self._console.status(f"Starting {len(self._services)} services and a tracker"):
             await self._until_at_work(settings)
         self._print(
-            f"Kafka at {settings.bootstrap_servers}; {', '.join(SERVICES)} and a tracker are at work."
+            f"Kafka at {settings.bootstrap_servers}; {', '.join(self._services)} and a tracker are at work."
         )
         self._print(f"Their logs are in {self._folder / 'logs'}. Ctrl-C ends it all.")
+        if self._pages_port:
+            self._console.print(f"\nThe dashboard: [bold]http://{HOST}:{self._pages_port}[/bold]\n")
         book = Book(since_ms=time.time_ns() // 1_000_000)
         generator = Generator(settings, self._rate)
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._pages_port:
             show = draw(self._console, book, _head(settings, generator.first), self._check)
         else:
             show = tell(self._console, book, self._check)
@@ -118,7 +152,9 @@ class Demo:
         deadline = loop.time() + START_SECONDS_MAX
         while True:
             self._check()
-            missing = await _not_at_work(settings)
+            missing = await _not_at_work(settings, self._services)
+            if self._pages_port and not listens(self._pages_port):
+                missing.append("dashboard")
             if not missing:
                 return
             if loop.time() > deadline:
@@ -149,8 +185,8 @@ def _head(settings: KafkaSettings, first: int) -> str:
     return f"saga demo · Ctrl-C ends it · look further: {saga} show o-{first}{address}"
 
 
-async def _not_at_work(settings: KafkaSettings) -> list[str]:
-    names = [*SERVICES, *TRACKER_GROUPS]
+async def _not_at_work(settings: KafkaSettings, services: Sequence[str]) -> list[str]:
+    names = [*services, *TRACKER_GROUPS]
     try:
         groups = await describe_groups(settings, names)
         # The book reads the table as soon as all are at work.

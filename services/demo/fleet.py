@@ -38,7 +38,7 @@ class Child:
 
 
 class Fleet:
-    """Python modules as processes; a context manager that ends them all.
+    """Python modules and other commands as processes; a context manager that ends them all.
 
     `folder` holds their logs. `temporary` is removed by whoever is last, should we be killed: see
     `saga.local.watchdog`.
@@ -69,10 +69,12 @@ class Fleet:
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
         """Run `python -m` with these arguments, in the environment of this process."""
+        self.start_command(name, [sys.executable, "-m", *arguments])
+
+    def start_command(self, name: str, command: Sequence[str]) -> None:
+        """Run a command that need not be Python, in the environment of this process."""
         log = self._folder / f"{name}.log"
-        process = GuardedProcess.spawn(
-            [sys.executable, "-m", *arguments], output=log, keep_open=self._lock, temporary=self._temporary
-        )
+        process = GuardedProcess.spawn(command, output=log, keep_open=self._lock, temporary=self._temporary)
         self._children.append(Child(name, log, process))
 
     def check(self) -> None:

@@ -4,7 +4,13 @@ import asyncio
 from random import Random
 
 from saga import KafkaSettings, Publisher
-from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, partition_counts
+from saga.runtime.kafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    TopicPartition,
+    connection,
+    partition_counts,
+)
 from schemas.orders import OrderPlaced
 from services.demo.mix import MALFORMED_PERCENT, malformed, order
 from services.orders.handlers import orders
@@ -30,7 +36,7 @@ class Generator:
         loop = asyncio.get_running_loop()
         async with (
             Publisher(orders, self._settings) as publisher,
-            AIOKafkaProducer(bootstrap_servers=self._settings.bootstrap_servers) as producer,
+            AIOKafkaProducer(**connection(self._settings)) as producer,
         ):
             began = loop.time()
             while True:
@@ -54,5 +60,5 @@ async def _records(settings: KafkaSettings) -> int:
     """How many records were ever written to the topic: numbers of orders go on behind them."""
     counts = await partition_counts(settings, [_TOPIC])
     partitions = [TopicPartition(_TOPIC, number) for number in range(counts.get(_TOPIC, 0))]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers) as consumer:
+    async with AIOKafkaConsumer(**connection(settings)) as consumer:
         return sum((await consumer.end_offsets(partitions)).values())

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from services.demo.book import Book
 from tracker.cli.watch import picture
+from tracker.view.documents.watch import watch_document
 
 _REFRESH_SECONDS = 0.5
 _NEW_LINES_MAX = 6
@@ -51,7 +52,8 @@ def _picture(console: Console, book: Book, head: str, shown: deque[Text]) -> Ren
     shown.extend(_chosen(new))
     # Always as high, so that what is below it stays where it is.
     height = max(_WATCH_LINES_MIN, int(console.height * _WATCH_SHARE))
-    above = picture(book.live, now_ms, height)
+    told = watch_document(book.live, now_ms, height)
+    above = picture(told, book.live.sagas.short_id_length(told.oldest), height)
     lines = console.render_lines(above)
     gap = Text("\n" * max(0, height - len(lines)))
     room = console.height - max(height, len(lines)) - _OTHER_LINES

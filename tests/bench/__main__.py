@@ -17,7 +17,24 @@ from saga.local import LocalKafka
 from saga.local.jars import KAFKA_VERSION
 from tests.bench.row import Figure, Row
 
-NAMES = ("hop", "tracker", "latency", "system", "sla", "timers")
+NAMES = (
+    "hop",
+    "tracker",
+    "latency",
+    "system",
+    "sla",
+    "timers",
+    "restore",
+    "scale",
+    "workers",
+    "stages",
+    "visible",
+    "project",
+    "rebuild",
+    "search",
+    "api",
+    "pixel",
+)
 
 
 def main() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from saga import Service
 from saga.core.outcome import Outcome, Output
+from saga.runtime.garbage import calm_garbage_collector
 from saga.runtime.kafka import ConsumerRecord
 from saga.runtime.settings import ServiceSettings
 from saga.runtime.telemetry import Silence
-from saga.runtime.worker import Worker, own_garbage_collector
+from saga.runtime.worker import GARBAGE_OBJECTS, Worker
 from tests.bench.contest import Heat, Stopwatch
 from tests.bench.sample import SampleOrder, SampleReserved, reserve
 
@@ -37,7 +38,7 @@ async def exactly_once(heat: Heat) -> float:
     async def set_aside(placed: SampleOrder) -> SampleReserved:
         return reserve(placed)
 
-    own_garbage_collector()  # as `saga run` does
+    calm_garbage_collector(GARBAGE_OBJECTS)  # as `saga run` does
     watch = Stopwatch(heat.records)
     worker = Worker(service, ServiceSettings(bootstrap_servers=heat.bootstrap_servers), _Timing(watch))
     running = asyncio.create_task(worker.run())

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -19,11 +18,12 @@ from saga.core.ids import derived_id
 from saga.local import LocalKafka
 from saga.runtime.settings import KafkaSettings
 from tests.integration.processes import Process
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
 COMMAND = Path(sys.executable).with_name("saga")
-SECONDS_MAX = 60
+SECONDS_MAX = 90
 OFFICE = dedent("""
     from saga import Context, Event, Service
 
@@ -126,21 +126,19 @@ def _statuses(told: dict[str, Any]) -> list[str]:
 
 
 def _flow_is_followed(servers: str) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
-    while "order" not in (flows := _run(servers, "flows")).stdout:
-        assert time.monotonic() < deadline, flows.stdout + flows.stderr
+    until(lambda: "order" in _run(servers, "flows").stdout, SECONDS_MAX, what="the flow is followed")
 
 
 def _told(servers: str, saga_id: str, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """What `saga show --json` says of a saga as soon as that is enough."""
-    deadline = time.monotonic() + SECONDS_MAX
-    while True:
+
+    def look() -> dict[str, Any] | None:
         shown = _run(servers, "show", saga_id, "--json")
-        if shown.returncode == 0:
-            told: dict[str, Any] = json.loads(shown.stdout)
-            if enough(told):
-                return told
-        assert time.monotonic() < deadline, shown.stdout + shown.stderr
+        print(shown.stdout, shown.stderr)  # for whoever reads why it was never enough
+        told: dict[str, Any] | None = json.loads(shown.stdout) if shown.returncode == 0 else None
+        return told if told is not None and enough(told) else None
+
+    return until(look, SECONDS_MAX, what=f"enough is told of {saga_id}")
 
 
 def _shown(servers: str, saga_id: str) -> str:

@@ -7,23 +7,23 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from rocksdict import Options, Rdict
 
 from saga.core.envelope import read_envelope
-from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics
+from saga.runtime.kafka import AIOKafkaProducer, Topic, ensure_topics, reader
 from saga.runtime.settings import KafkaSettings
 from tests.facts import NOON_MS, event
 from tests.integration.tracker_load import read
 from tracker.core.advance import World
-from tracker.core.effect import LIFECYCLE_TOPIC, Effect
+from tracker.core.effect import LIFECYCLE_TOPIC, Effect, Reply
 from tracker.core.flow import Between, Flow, Flows
 from tracker.core.frame import CommandSeen, Fact, Watermark
 from tracker.core.subscriptions import Subscriptions
 from tracker.runtime.effects import Effects as KafkaEffects
+from tracker.runtime.restore import keys_between
 from tracker.store.cache import SagaCache
 from tracker.store.changelog import Changelog
 from tracker.store.commit import Commit, CommitBroken, Effects
-from tracker.store.rocks import OFFSET_KEY, RocksRows
+from tracker.store.rocks import RocksRows
 from tracker.store.table import SagaTable
 
 pytestmark = pytest.mark.kafka
@@ -46,6 +46,9 @@ class Group:
         if not self.ours or self.ours_for < 0:
             raise ConnectionError("not a member")
 
+    async def prove(self) -> None:
+        await self.ensure()
+
     async def commit(self, offsets: Mapping[int, int]) -> None:
         self.committed.update(offsets)
 
@@ -63,19 +66,23 @@ class Worldly:
         self.sent.extend(effects)
 
 
+def changelog_of(producer: AIOKafkaProducer, topic: str) -> Changelog:
+    settings = KafkaSettings(bootstrap_servers=producer.client._bootstrap_servers)
+    return Changelog(producer, topic, keys_between(topic, lambda: reader(settings)))
+
+
 class Store:
     """The layers of the store on a topic and a database of the test's own."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, topic: str, database: Rdict, effects: Effects | None = None
+        self, producer: AIOKafkaProducer, topic: str, rows: RocksRows, effects: Effects | None = None
     ) -> None:
-        self.database = database
+        self.rows = rows
         self.group = Group()
-        rows = RocksRows(lambda _: database)
         self.world = Worldly()
         self.table = SagaTable(rows, SagaCache(0), 100_000, source_gone_ms=60_000)
-        changelog = Changelog(producer, topic)
-        self.commit = Commit(self.table, effects or self.world, changelog, rows, self.group)
+        self.changelog = changelog_of(producer, topic)
+        self.commit = Commit(self.table, effects or self.world, self.changelog, rows, self.group)
         for _ in self.table.opening(0):
             pass
 
@@ -94,13 +101,14 @@ async def opened(
     bootstrap_servers: str, topic: str, folder: Path, effects: Effects | None = None
 ) -> AsyncIterator[Store]:
     await ensure_topics(KafkaSettings(bootstrap_servers=bootstrap_servers), [Topic(topic, 1)])
-    database = Rdict(str(folder), Options(raw_mode=True))
+    rows = RocksRows(folder, topic)
+    rows.open(0)
     try:
         # Batches so small that one commit takes many.
         async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, max_batch_size=500) as producer:
-            yield Store(producer, topic, database, effects)
+            yield Store(producer, topic, rows, effects)
     finally:
-        database.close()
+        rows.close()
 
 
 @pytest.fixture
@@ -118,8 +126,8 @@ async def test_a_commit_is_on_the_topic_and_on_disk(
 
         told = {record.key: record.value for record in await read(bootstrap_servers, topic)}
         assert set(told) == {saga.encode() for saga in sagas}
-        assert {key: store.database[key] for key in told} == told
-        assert store.database[OFFSET_KEY] == b"99"
+        assert store.rows.get_many(0, list(told)) == list(told.values())
+        assert store.rows.open(0) == 100
         assert store.group.committed == {0: 42}
 
 
@@ -144,7 +152,7 @@ async def test_who_lost_its_partitions_writes_nothing(
             await store.commit.commit()
 
         assert await read(bootstrap_servers, topic) == []
-        assert store.database.get(b"s-1") is None
+        assert store.rows.get_many(0, [b"s-1"]) == [None]
         assert store.group.committed == {}
 
 
@@ -198,7 +206,8 @@ async def test_effects_are_sent_before_the_state_that_knows_of_them(
             await store.commit.commit()
 
         first, again = store.world.sent
-        assert first.id == again.id
+        assert isinstance(first, Reply)
+        assert first == again
         assert len(await read(bootstrap_servers, topic)) == 1
 
 
@@ -242,3 +251,59 @@ async def test_a_crash_between_effects_and_state_tells_the_same_again(
             told[envelope.saga].append(envelope.id)
     assert set(told) == set(sagas)
     assert {(len(ids), len(set(ids))) for ids in told.values()} == {(2, 1)}
+
+
+async def test_a_removed_row_is_a_tombstone_on_the_topic(bootstrap_servers: str, topic: str) -> None:
+    await ensure_topics(KafkaSettings(bootstrap_servers=bootstrap_servers), [Topic(topic, 1)])
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
+        changelog = changelog_of(producer, topic)
+        assert await changelog.append({0: {b"s-1": b"one", b"s-2": b"two"}}) == ({0: 1}, {})
+        assert await changelog.append({0: {b"s-2": None}}) == ({0: 2}, {})
+
+    records = [(record.key, record.value) for record in await read(bootstrap_servers, topic)]
+    assert records == [(b"s-1", b"one"), (b"s-2", b"two"), (b"s-2", None)]
+
+
+async def test_what_a_stopped_tracker_writes_later_is_put_right(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    async with (
+        opened(bootstrap_servers, topic, tmp_path / "db") as store,
+        AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as stopped,
+    ):
+        store.fold("s-1", "s-2", "s-3", offset=0)
+        await store.commit.commit()
+        truth = {record.key: record.value for record in await read(bootstrap_servers, topic)}
+
+        for key, value in ((b"s-1", b"of the past"), (b"s-2", None), (b"s-9", b"nobody knows it")):
+            await stopped.send_and_wait(topic, value, key=key, partition=0)
+        store.fold("s-4", offset=1)
+        await store.commit.commit()
+
+        told = {record.key: record.value for record in await read(bootstrap_servers, topic)}
+        assert {key: told[key] for key in truth} == truth
+        assert told[b"s-9"] is None
+        assert store.rows.open(0) == len(await read(bootstrap_servers, topic))
+
+
+async def test_a_stopped_tracker_that_goes_on_keeps_its_disk_as_it_was(
+    bootstrap_servers: str, topic: str, tmp_path: Path
+) -> None:
+    async with opened(bootstrap_servers, topic, tmp_path / "stopped") as stopped:
+        stopped.fold("s-1", offset=0)
+        await stopped.commit.commit()
+        async with opened(bootstrap_servers, topic, tmp_path / "owner") as owner:
+            owner.changelog.begin(0, 1)
+            owner.fold("s-1", "s-2", offset=1)
+            await owner.commit.commit()
+            stopped.fold("s-3", offset=1)
+            stopped.group.ours_for = 2  # it believes so until it sees what others have written
+            with pytest.raises(ConnectionError):
+                await stopped.commit.commit()
+            assert stopped.rows.open(0) == 1, "so it is restored from before what it has not read"
+            owner.fold("s-4", offset=2)
+            await owner.commit.commit()
+
+        told = {record.key: record.value for record in await read(bootstrap_servers, topic)}
+        assert set(told) == {b"s-1", b"s-2", b"s-3", b"s-4"}
+        assert told[b"s-3"] is None

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,10 @@ from schemas.orders import OrderLine, OrderPlaced
 from services.orders.handlers import orders
 from services.payments.provider import BROKEN_CARD, DECLINED_CARD
 from tests.integration.auditor import BUSINESS_TOPICS, committed_records
-from tests.integration.processes import Process
+from tests.integration.shop import Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
-SERVICES = ("orders", "inventory", "payments", "shipping")
-SESSION_MS = 3_000
 SETTLE_SECONDS = 120
 DEAR = 500.0
 
@@ -47,46 +44,6 @@ compensate:
   order: reverse
   then: {event: order.cancelled, with: {order_id: first.order_id, reason: reason}}
 """
-
-
-@pytest.fixture
-def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
-    """A broker of the test's own: topics and groups have fixed names. (`kafka` decides about skipping.)"""
-    with LocalKafka() as broker:
-        yield broker
-
-
-class Shop:
-    """The four services of the example and a tracker that follows the flow file."""
-
-    def __init__(self, bootstrap_servers: str, folder: Path) -> None:
-        flows = folder / "flows"
-        flows.mkdir()
-        (flows / "order.yaml").write_text(FLOW)
-        settings = {
-            "SAGA_BOOTSTRAP_SERVERS": bootstrap_servers,
-            "SAGA_SESSION_TIMEOUT_MS": str(SESSION_MS),
-            "SAGA_TRANSACTION_TIMEOUT_MS": "3000",
-            "SAGA_DEMO_PAYMENT_MS": "2",
-        }
-        self.processes = {
-            name: Process([f"services.{name}"], {**settings, "SAGA_INSTANCE": name}, folder / f"{name}.log")
-            for name in SERVICES
-        }
-        self.processes["tracker"] = Process(
-            ["tracker.runtime.worker"],
-            {**settings, "SAGA_STATE_DIR": str(folder / "state"), "SAGA_FLOWS_DIR": str(flows)},
-            folder / "tracker.log",
-        )
-
-    def __enter__(self) -> "Shop":
-        for process in self.processes.values():
-            process.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.processes.values():
-            process.end()
 
 
 class Books:
@@ -160,7 +117,7 @@ async def test_every_failed_order_is_undone_exactly_once_through_kills(
 ) -> None:
     chance = random.Random(11)
     settings = ServiceSettings(bootstrap_servers=broker.bootstrap_servers)
-    with Shop(broker.bootstrap_servers, tmp_path) as shop:
+    with Shop(broker.bootstrap_servers, tmp_path, FLOW) as shop:
         async with Publisher(orders, settings) as publisher:
             placed = 0
             await asyncio.sleep(4)

@@ -118,7 +118,7 @@ def test_orders_come_through_and_it_ends_by_itself() -> None:
 
 
 def test_ctrl_c_in_a_terminal_ends_all_of_it_soon() -> None:
-    with demo(terminal=True) as running:
+    with demo("--terminal", terminal=True) as running:
         running.until_shown("LATEST ORDERS")
         running.until_shown("dispatched")
         below = running.descendants()

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 SERVICES = ("orders", "inventory", "payments", "shipping")
 SESSION_MS = 3_000
 SETTLE_SECONDS = 90
+LOG_CHARACTERS = 2_000
 
 
 @pytest.fixture
@@ -53,6 +54,14 @@ class Shop:
         for process in self.processes.values():
             process.start()
         return self
+
+    def log(self) -> str:
+        """What each has said in the end."""
+        return "\n".join(
+            f"--- {name}-{instance}, which {'runs' if process.running.poll() is None else 'has ended'}\n"
+            + process.output()[-LOG_CHARACTERS:]
+            for (name, instance), process in self.processes.items()
+        )
 
     def __exit__(self, *_: object) -> None:
         for process in self.processes.values():
@@ -93,8 +102,8 @@ async def publisher(own_kafka: LocalKafka) -> AsyncIterator[Publisher]:
         yield publisher
 
 
-async def settled(bootstrap_servers: str, placed: list[str]) -> Ledger:
-    """The ledger once every order has come to an end; fails with what is missing."""
+async def settled(shop: Shop, bootstrap_servers: str, placed: list[str]) -> Ledger:
+    """The ledger once every order has come to an end; fails with what is missing, and the services' logs."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + SETTLE_SECONDS
     while True:
@@ -102,7 +111,9 @@ async def settled(bootstrap_servers: str, placed: list[str]) -> Ledger:
         missing = set(placed) - ledger.settled()
         if not missing:
             return ledger
-        assert loop.time() < deadline, f"{len(missing)} of {len(placed)} orders lost: {sorted(missing)[:5]}"
+        if loop.time() > deadline:
+            lost = f"{len(missing)} of {len(placed)} orders lost: {sorted(missing)[:5]}"
+            raise AssertionError(f"{lost}\n{ledger}\n{shop.log()}")
         await asyncio.sleep(0.5)
 
 
@@ -126,7 +137,7 @@ def judge(ledger: Ledger, placed: list[str]) -> None:
 async def finish(shop: Shop, kafka: LocalKafka, load: Orders, running: "asyncio.Task[None]") -> None:
     load.end()
     await running
-    await settled(kafka.bootstrap_servers, load.placed)
+    await settled(shop, kafka.bootstrap_servers, load.placed)
     for process in shop.processes.values():
         assert await asyncio.to_thread(process.stop) == 0, process.output()[-2000:]
     judge(await audit(kafka.bootstrap_servers), load.placed)
@@ -182,6 +193,9 @@ async def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(
     own_kafka: LocalKafka, publisher: Publisher, tmp_path: Path
 ) -> None:
     with Shop(own_kafka.bootstrap_servers, tmp_path, instances=1) as shop:
+        await asyncio.sleep(1.5)  # the first time while they begin
+        await asyncio.to_thread(own_kafka.kill)
+        await asyncio.to_thread(own_kafka.start)
         load = Orders(publisher, rate=300)
         running = asyncio.create_task(load.run())
         await asyncio.sleep(4)
@@ -200,7 +214,7 @@ async def test_an_event_that_is_tried_again_on_its_own_holds_up_nothing(
         for order_id in ("o-1", "o-2", "o-3"):
             lines = [OrderLine(sku="a-1", quantity=1)]
             await publisher.publish(OrderPlaced(order_id=order_id, lines=lines, amount=20, card=FLAKY_CARD))
-            ledger = await settled(own_kafka.bootstrap_servers, [order_id])
+            ledger = await settled(shop, own_kafka.bootstrap_servers, [order_id])
             assert order_id in ledger.orders("parcel.dispatched")
         for process in shop.processes.values():
             assert await asyncio.to_thread(process.stop) == 0, process.output()[-2000:]

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from saga.core.receipt import SERVICES_TOPIC
 from saga.local import LocalKafka
 from saga.runtime.kafka import Topic, ensure_topics
 from saga.runtime.settings import KafkaSettings
-from tests.integration.processes import Process
+from tests.integration.processes import Process, tracker_process
 from tests.integration.tracker_load import read, table
 from tests.waiting import until
 
@@ -35,13 +35,6 @@ ends: {{completed: parcel.dispatched}}
 sla:
   - {{name: on-time, within: {within}}}
 """
-
-
-@pytest.fixture
-def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
-    """A broker of the test's own: the tracker's topics have fixed names. (`kafka` decides about skipping.)"""
-    with LocalKafka() as broker:
-        yield broker
 
 
 @pytest.fixture
@@ -106,16 +99,8 @@ class Tracker:
         flows = folder / "flows"
         flows.mkdir(exist_ok=True)
         (flows / "order.yaml").write_text(FLOW.format(within=within))
-        self.process = Process(
-            ["tracker.runtime.worker"],
-            {
-                "SAGA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-                "SAGA_STATE_DIR": str(folder / f"state-{number}"),
-                "SAGA_FLOWS_DIR": str(flows),
-                "SAGA_SESSION_TIMEOUT_MS": "2000",
-                "SAGA_SOURCES_INTERVAL_MS": "200",
-            },
-            folder / f"tracker-{number}.log",
+        self.process = tracker_process(
+            broker.bootstrap_servers, folder, f"-{number}", SAGA_FLOWS_DIR=str(flows)
         )
 
     def __enter__(self) -> "Process":

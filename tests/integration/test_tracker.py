@@ -6,7 +6,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from saga.local import LocalKafka
 from tests.integration.processes import Process
+from tests.integration.stranger import stranger
 from tests.integration.tracker_load import (
     CHANGELOG,
     Load,
@@ -21,24 +22,20 @@ from tests.integration.tracker_load import (
     differences,
     disk,
     headers,
+    read,
     table,
     watermarks,
 )
 from tests.waiting import until
+from tracker.core.saga import TRACKER_GROUP
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+KILLS = int(os.environ.get("SAGA_TEST_KILLS", "10"))
 
-KILLS = 10
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200 + 10 * KILLS)]
+
 SETTLE_SECONDS = 60
 SESSION_MS = 2_000
 STOP_SECONDS_MAX = 10
-
-
-@pytest.fixture
-def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
-    """A broker of the test's own: the tracker's topics have fixed names. (`kafka` decides about skipping.)"""
-    with LocalKafka() as broker:
-        yield broker
 
 
 @pytest.fixture
@@ -54,7 +51,8 @@ def load(broker: LocalKafka, seed: int) -> Load:
 class Trackers:
     """Tracker processes, each with a state folder of its own."""
 
-    def __init__(self, bootstrap_servers: str, folder: Path, count: int = 1) -> None:
+    def __init__(self, bootstrap_servers: str, folder: Path, count: int = 1, **settings: str) -> None:
+        folder.mkdir(exist_ok=True)
         self.folders = [folder / f"state-{number}" for number in range(count)]
         self.processes = [
             Process(
@@ -64,6 +62,7 @@ class Trackers:
                     "SAGA_STATE_DIR": str(state),
                     "SAGA_SESSION_TIMEOUT_MS": str(SESSION_MS),
                     "SAGA_SOURCES_INTERVAL_MS": "200",
+                    **settings,
                 },
                 folder / f"tracker-{number}.log",
             )
@@ -104,6 +103,20 @@ async def test_what_is_published_ends_in_the_table_and_on_disk(load: Load, tmp_p
         assert disk(trackers.folders[0]) == await table(load.bootstrap_servers)
 
 
+async def test_collectors_and_trackers_may_be_processes_of_their_own(load: Load, tmp_path: Path) -> None:
+    await load.prepare()
+    with (
+        Trackers(load.bootstrap_servers, tmp_path / "a", SAGA_PARTS="collector") as collectors,
+        Trackers(load.bootstrap_servers, tmp_path / "b", SAGA_PARTS="tracker") as trackers,
+    ):
+        await load.publish(300)
+        await audited(load, SETTLE_SECONDS)
+        assert not list(collectors.folders[0].rglob("*.db")), "a collector keeps nothing"
+        for process in (collectors.processes[0], trackers.processes[0]):
+            assert await asyncio.to_thread(stopped, process) == 0
+        assert disk(trackers.folders[0]) == await table(load.bootstrap_servers)
+
+
 async def test_a_topic_announced_while_running_is_read(load: Load, tmp_path: Path) -> None:
     await load.prepare()
     with Trackers(load.bootstrap_servers, tmp_path):
@@ -120,7 +133,7 @@ async def test_kills_lose_nothing(load: Load, tmp_path: Path, seed: int, wiped: 
     chance = random.Random(seed)
     await load.prepare()
     with Trackers(load.bootstrap_servers, tmp_path) as trackers:
-        publishing = asyncio.create_task(load.publish(2_000, per_second=80))
+        publishing = asyncio.create_task(load.publish(200 * KILLS, per_second=80))
         for _ in range(KILLS):
             await asyncio.sleep(chance.uniform(0.3, 5))  # when it is killed is what this is about
             trackers.processes[0].kill()
@@ -134,16 +147,17 @@ async def test_kills_lose_nothing(load: Load, tmp_path: Path, seed: int, wiped: 
         assert disk(trackers.folders[0]) == await table(load.bootstrap_servers)
 
 
-async def test_two_trackers_of_which_one_is_killed_again_and_again(
-    load: Load, tmp_path: Path, seed: int
+@pytest.mark.parametrize(("count", "standby"), [(2, False), (3, True)], ids=["two", "three with copies"])
+async def test_several_trackers_of_which_one_is_killed_again_and_again(
+    load: Load, tmp_path: Path, seed: int, count: int, standby: bool
 ) -> None:
     chance = random.Random(seed)
     await load.prepare()
-    with Trackers(load.bootstrap_servers, tmp_path, count=2) as trackers:
-        publishing = asyncio.create_task(load.publish(2_000, per_second=80))
+    with Trackers(load.bootstrap_servers, tmp_path, count, SAGA_STANDBY=str(standby)) as trackers:
+        publishing = asyncio.create_task(load.publish(200 * KILLS, per_second=80))
         for _ in range(KILLS // 2):
             await asyncio.sleep(chance.uniform(2, 7))
-            number = chance.randrange(2)
+            number = chance.randrange(count)
             trackers.processes[number].kill()
             if chance.random() < 0.3:
                 shutil.rmtree(trackers.folders[number], ignore_errors=True)
@@ -184,6 +198,22 @@ async def test_a_broker_that_is_lost_comes_back(broker: LocalKafka, load: Load, 
         assert await asyncio.to_thread(stopped, trackers.processes[0]) == 0
 
 
+async def test_a_tracker_that_its_group_does_not_take_in_tries_again_until_it_does(
+    load: Load, tmp_path: Path
+) -> None:
+    await load.prepare()
+    async with AsyncExitStack() as before:
+        await before.enter_async_context(stranger(load.bootstrap_servers, TRACKER_GROUP, load.topics[0]))
+        with Trackers(load.bootstrap_servers, tmp_path) as trackers:
+            [tracker] = trackers.processes
+            again = "starts again in 1 s"
+            await asyncio.to_thread(until, lambda: again in tracker.output(), SETTLE_SECONDS, what=again)
+            assert "InconsistentGroupProtocolError" in tracker.output()
+            await before.aclose()
+            await load.publish(20)
+            await audited(load, SETTLE_SECONDS)
+
+
 async def test_frames_and_rows_that_cannot_be_read_are_reported_and_left_out(
     load: Load, tmp_path: Path
 ) -> None:
@@ -215,7 +245,12 @@ async def test_frames_and_rows_that_cannot_be_read_are_reported_and_left_out(
         output = trackers.processes[0].output
         await asyncio.to_thread(until, lambda: "no frames from" in output(), 10, what="the gap is reported")
         assert output().count("is no frame and is skipped") >= 4
-        assert f"saga {spoilt} begins anew" in output()
+        assert output().count("is no saga") == 8, "once a partition"
+    assert [record.value for record in await read(load.bootstrap_servers, "saga.dlq.tracker")] == [
+        b"\xc1"
+    ] * 8
+    alerts = [dict(record.headers)["ce_type"] for record in await read(load.bootstrap_servers, "saga.alerts")]
+    assert alerts == [b"saga.alert.unreadable-row"] * 8
 
 
 async def _readable(bootstrap_servers: str) -> dict[str, bytes]:

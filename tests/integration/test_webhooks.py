@@ -14,7 +14,7 @@ from tests.facts import NOON_MS
 from tests.http_receiver import OK, Answer, HttpReceiver, receiver
 from tests.integration.processes import Process
 from tracker.core.cloudevent import cloud_event
-from tracker.core.effect import ALERTS_TOPIC, LIFECYCLE_TOPIC, Alert, Effect, Lifecycle
+from tracker.core.effect import ALERTS_TOPIC, LIFECYCLE_TOPIC, Alert, Announced, Lifecycle
 from tracker.runtime.settings import WebhookSettings
 from tracker.runtime.webhooks import Webhooks
 
@@ -67,7 +67,7 @@ def alert(number: int, saga: str = "") -> Alert:
     return Alert(f"a-{number}", name, "o-1", "order", 1, "breach", NOON_MS, "late", "charge-fast")
 
 
-async def tell(bootstrap_servers: str, *effects: Effect) -> None:
+async def tell(bootstrap_servers: str, *effects: Announced) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
         for effect in effects:
             topic, key, value, headers = cloud_event(effect)

@@ -139,7 +139,8 @@ async def read(bootstrap_servers: str, topic: str) -> list[ConsumerRecord[bytes,
 async def table(bootstrap_servers: str) -> dict[str, bytes]:
     """The sagas of the table as its changelog tells it, the newest value of each key."""
     rows = {record.key.decode(): record.value for record in await read(bootstrap_servers, CHANGELOG)}
-    return {key: row for key, row in rows.items() if "\0" not in key}  # but for clocks
+    # But for clocks, and what was removed.
+    return {key: row for key, row in rows.items() if row is not None and "\0" not in key}
 
 
 async def watermarks(bootstrap_servers: str) -> dict[tuple[str, int], int]:
@@ -162,7 +163,7 @@ def differences(truth: Truth, rows: dict[str, bytes]) -> list[str]:
 
 
 def _known(row: bytes) -> dict[str, tuple[str, str]]:
-    steps = msgpack.decode(row)[3]
+    steps = msgpack.decode(row)[4]
     return {
         event: (seen[4] if seen else "unseen", ",".join(handling[0] for handling in handlings))
         for event, (seen, _, handlings, *_) in steps.items()

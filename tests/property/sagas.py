@@ -1,8 +1,10 @@
 """Facts at random, with everything that goes wrong: duplicates, copies, unknown causes, two parents."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
-from saga.core.receipt import Failure
+from saga.core.receipt import Failure, Publication, ServiceAnnouncement, Subscription
 from tracker.core.frame import ChildBegun, EventSeen, Observation, ReceiptSeen
 
 SAGA_ID = "saga-1"
@@ -45,3 +47,17 @@ receipts: st.SearchStrategy[Observation] = st.builds(
     retry_at_ms=st.none() | times_ms,
 )
 facts = st.lists(events | receipts | children, max_size=30)
+
+
+def announced(**more: st.SearchStrategy[Any]) -> st.SearchStrategy[list[ServiceAnnouncement]]:
+    """Services that handle and publish what there is at random; `more` are fields that they have besides."""
+    return st.lists(
+        st.builds(
+            ServiceAnnouncement,
+            names,
+            st.lists(st.builds(Subscription, names, st.just("t"), names, st.booleans()), max_size=3),
+            st.lists(st.builds(Publication, names, st.just("t"), st.just("") | names), max_size=3),
+            **more,
+        ),
+        max_size=3,
+    )

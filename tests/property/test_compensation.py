@@ -17,9 +17,10 @@ from tests import play
 from tests.facts import NOON_MS
 from tests.play import ORDER, SAGA, published, services
 from tracker.core.advance import World, advance
+from tracker.core.command import Action
 from tracker.core.effect import Effect, Lifecycle, Publish
 from tracker.core.flow import Compensation, Flow, Flows
-from tracker.core.frame import EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import CommandSeen, EventSeen, ReceiptSeen
 from tracker.core.saga import Saga, decode_saga, encode_saga
 
 ATTEMPTS = 2
@@ -27,10 +28,13 @@ ACTIONS = {"stock.reserved": "stock.released", "payment.charged": "payment.refun
 TRIGGER = "parcel.lost"
 
 
+Seen = EventSeen | ReceiptSeen | CommandSeen
+
+
 class Fed(NamedTuple):
     """A turn of the tracker that a crash makes it take once more."""
 
-    facts: list[Fact]
+    facts: list[Seen]
     now_ms: int
 
 
@@ -53,8 +57,8 @@ class SagaWorld(RuleBasedStateMachine):
         self.subscriptions = services()
         self.clock_ms = NOON_MS
         self.events: dict[str, EventSeen] = {}
-        self.pending: list[Fact] = []
-        self.delivered: list[Fact] = []
+        self.pending: list[Seen] = []
+        self.delivered: list[Seen] = []
         self.commands: dict[str, Publish] = {}
         self.attempts: dict[str, int] = {}  # the latest of each command, and when it was made
         self.asked_ms: dict[str, int] = {}
@@ -62,6 +66,7 @@ class SagaWorld(RuleBasedStateMachine):
         self.given_up: Counter[str] = Counter()
         self.confirmed: set[str] = set()
         self.watermark_ms = NOON_MS - 1
+        self.asked = 0
         self.stages: Counter[str] = Counter()
         self.saga: Saga | None = None
         self.durable: Saga | None = None
@@ -109,6 +114,13 @@ class SagaWorld(RuleBasedStateMachine):
                 )
             )
 
+    @rule(action=st.sampled_from(["pause", "resume"]))
+    def ask(self, action: Action) -> None:
+        self.clock_ms += 1
+        self.asked += 1
+        name = f"c{self.asked}"
+        self.pending.append(CommandSeen(name, action, "ada", "to look at it", self.clock_ms, "", True))
+
     @rule(by_ms=st.integers(1, 3_000))
     def wait(self, by_ms: int) -> None:
         self.clock_ms += by_ms
@@ -145,7 +157,7 @@ class SagaWorld(RuleBasedStateMachine):
         for fed in turns:
             self.feed(fed)
 
-    def turn(self, facts: list[Fact]) -> None:
+    def turn(self, facts: list[Seen]) -> None:
         """The watermark stands before everything that has not been delivered yet."""
         waiting = [_time_ms(fact) for fact in self.pending]
         self.watermark_ms = max(self.watermark_ms, min([self.clock_ms, *waiting]) - 1)
@@ -159,7 +171,10 @@ class SagaWorld(RuleBasedStateMachine):
         for effect in effects:
             if isinstance(effect, Lifecycle):
                 self.stages[effect.stage] += 1
-        for command in published(list[Effect](effects)):
+        commands = published(list[Effect](effects))
+        if self.saga is not None and self.saga.course is not None and self.saga.course.paused is not None:
+            assert not commands, "something is undone while the saga is paused"
+        for command in commands:
             self.sent(command, before, fed)
 
     def sent(self, command: Publish, before: Saga | None, fed: Fed) -> None:
@@ -208,6 +223,7 @@ class SagaWorld(RuleBasedStateMachine):
         """Everything is delivered, every service answers in the end: then every compensation is over."""
         if not hasattr(self, "flow"):
             return
+        self.ask("resume")
         for _ in range(60):
             while self.inbox:
                 self.answer(confirms=True)
@@ -247,7 +263,7 @@ def _at(event: EventSeen, time_ms: int) -> EventSeen:
     return structs.replace(event, time_ms=time_ms)
 
 
-def _time_ms(fact: Fact) -> int:
+def _time_ms(fact: Seen) -> int:
     return fact.time_ms if isinstance(fact, EventSeen) else fact.at_ms
 
 

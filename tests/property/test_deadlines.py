@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import msgpack
 
+from tracker.core.saga import SAGA_VERSION
 from tracker.store.deadlines import Deadlines
+from tracker.store.heads import heads
 
 SAGAS = st.sampled_from([f"s-{number}" for number in range(6)])
 PUTS = st.tuples(st.just("put"), SAGAS, st.integers(-1, 20))
@@ -38,11 +40,14 @@ def test_each_saga_is_given_when_it_is_due_and_in_the_order_of_time(
 def test_a_scan_finds_what_the_rows_say_and_is_not_stopped_by_others(
     sagas: dict[str, int], others: list[bytes]
 ) -> None:
-    rows = [(saga.encode(), msgpack.encode([2, saga, due_ms, {}, "more"])) for saga, due_ms in sagas.items()]
+    rows = [
+        (saga.encode(), msgpack.encode([SAGA_VERSION, saga, due_ms, -1, {}, None, "more"]))
+        for saga, due_ms in sagas.items()
+    ]
     odd = [(b"", row) for row in others if not row.startswith(b"\x93")]
     deadlines = Deadlines()
     deadlines.open(0)
-    deadlines.scan(0, iter([*odd, *rows]))
+    deadlines.scan(0, heads([*odd, *rows]))
 
     assert set(deadlines.due(0, 100)) == {saga for saga, due_ms in sagas.items() if due_ms >= 0}
 

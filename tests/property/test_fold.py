@@ -1,11 +1,13 @@
 """A saga depends on which facts were told, and on nothing else."""
 
 from collections import defaultdict
+from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from tests import facts as hand
 from tests.property.sagas import SAGA_ID, facts
 from tracker.core.fold import fold
 from tracker.core.frame import ChildBegun, EventSeen, Observation, ReceiptSeen
@@ -20,6 +22,31 @@ def test_any_order_duplication_and_batching_gives_the_same_bytes(
     shuffled = data.draw(st.permutations(told + again))
 
     assert encode_saga(_folded_in_batches(shuffled, data)) == encode_saga(fold(None, SAGA_ID, told))
+
+
+@settings(max_examples=25)
+@given(st.integers(501, 1_500), st.integers(1, 300), st.integers())
+def test_beyond_the_limit_order_duplication_and_batching_make_no_difference_either(
+    events: int, types: int, seed: int
+) -> None:
+    random = Random(seed)
+    told: list[Observation] = []
+    for number in range(events):
+        event_type = f"t{random.randrange(types)}"
+        told.append(hand.event(f"e{number}", event_type, after_ms=random.randrange(100_000), offset=number))
+        if random.random() < 0.5:
+            told.append(hand.receipt(f"e{number}", "service", after_ms=random.randrange(100_000)))
+    shuffled = told + random.choices(told, k=100)
+    random.shuffle(shuffled)
+    saga: Saga | None = None
+    while shuffled:
+        size = random.choice([1, 10, 1_000])
+        saga = fold(saga, SAGA_ID, shuffled[:size])
+        shuffled = shuffled[size:]
+
+    assert saga is not None
+    assert saga.sample is not None
+    assert encode_saga(saga) == encode_saga(fold(None, SAGA_ID, told))
 
 
 @given(facts)

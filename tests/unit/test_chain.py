@@ -1,9 +1,12 @@
 """The tree of causes."""
 
+from msgspec import structs
+
 from tests.facts import CHARGED, DISPATCHED, PLACED, RESERVED, event, receipt
 from tracker.core.chain import begin_type, business_key, chain, first_event, flow_name, last_event
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
+from tracker.core.saga import Step
 
 ORDER = PLACED + RESERVED + CHARGED + DISPATCHED
 
@@ -59,11 +62,12 @@ def test_a_circle_of_causes_is_cut_at_its_earliest_event() -> None:
 
 
 def test_a_chain_may_be_longer_than_pythons_stack() -> None:
-    facts: list[Observation] = [
-        event("0", "t"),
-        *(event(str(i), "t", cause=str(i - 1)) for i in range(1, 3_000)),
-    ]
-    assert chain(fold(None, "s", facts))[-1].depth == 2_999
+    begun = fold(None, "s", [event("0", "t"), event("1", "t", cause="0")])
+    first, second = begun.steps.values()
+    assert second.seen is not None
+    steps = {str(i): Step(structs.replace(second.seen, cause=str(i - 1))) for i in range(1, 3_000)}
+
+    assert chain(structs.replace(begun, steps={"0": first} | steps))[-1].depth == 2_999
 
 
 def test_a_saga_of_no_flow_begins_with_its_first_event() -> None:

@@ -4,14 +4,13 @@ import re
 from collections import Counter
 from textwrap import dedent
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 from rich.console import Console
 
 from saga.core.envelope import ID_LENGTH_MAX, Envelope
 from tests.facts import NOON_MS, announcement, event, receipt
 from tests.play import CHARGE_FAST, IN_ALL, ORDER, Play, dispatched, placed, reserved, stages
 from tests.unit.test_collect import Written
-from tracker.cli.saga_json import saga_json
 from tracker.cli.tree import saga_tree
 from tracker.core.chain import began_ms, begin_type, chain, first_event
 from tracker.core.collect import SagaFacts, Uncorrelated, collect_events
@@ -23,6 +22,7 @@ from tracker.core.saga import CHILDREN_MAX, Child, Parent, Saga, decode_saga, en
 from tracker.core.status import Status, status
 from tracker.core.subscriptions import Subscriptions
 from tracker.core.timeline import Timeline
+from tracker.view.documents.saga import saga_document
 from tracker.view.kin import NO_RELATIVES, Relatives
 from tracker.view.known import Known
 
@@ -175,7 +175,7 @@ KNOWN = Known(Subscriptions([announcement("shop", "month.over", "stock.reserved"
 def shown(saga: Saga, relatives: Relatives = NO_RELATIVES) -> str:
     console = Console(width=120, color_system=None, highlight=False)
     with console.capture() as capture:
-        console.print(saga_tree(saga, KNOWN, NOON_MS + 1_000, None, relatives))
+        console.print(saga_tree(saga_document(saga, KNOWN, NOON_MS + 1_000, None, relatives)))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
@@ -223,13 +223,13 @@ def test_a_saga_at_its_limit_of_children_says_so() -> None:
 
 
 def test_programs_are_told_of_parent_and_children() -> None:
-    child = saga_json(CHILD_SAGA, KNOWN, NOON_MS, relatives={"subscription-1": PARENT})
-    parent = saga_json(PARENT, KNOWN, NOON_MS, relatives={"o-1": CHILD_SAGA})
+    child = to_builtins(saga_document(CHILD_SAGA, KNOWN, NOON_MS, relatives={"subscription-1": PARENT}))
+    parent = to_builtins(saga_document(PARENT, KNOWN, NOON_MS, relatives={"o-1": CHILD_SAGA}))
 
     assert child["parent"] == {"saga": "subscription-1", "event": "e-9", "type": "month.over"}
     assert child["children"] == []
     assert parent["parent"] is None
-    assert parent["children"][0] == {  # type: ignore[index]
+    assert parent["children"][0] == {
         "saga": "o-1",
         "event": "e-9",
         "began": "2025-10-09T12:00:00.000Z",

@@ -11,7 +11,7 @@ from tests.facts import NOON_MS
 from tracker.cli.schemas import schema_texts, write_schemas
 from tracker.core.cloudevent import SOURCE, cloud_event, json_schemas
 from tracker.core.command import Command
-from tracker.core.effect import Alert, Effect, Lifecycle, Publish, Reply
+from tracker.core.effect import Alert, Announced, Lifecycle, Publish, Reply
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "json"
 
@@ -21,7 +21,7 @@ ALERT = Alert("a-1", "s-1", "o-1042", "order", 1, "stuck", NOON_MS, "inventory d
 REPLY = Reply("r-1", "c-1", "s-1", False, "no such saga", NOON_MS)
 
 
-def envelope(effect: Effect) -> Envelope:
+def envelope(effect: Announced) -> Envelope:
     return read_envelope(cloud_event(effect).headers, record_time_ms=0)
 
 
@@ -49,7 +49,7 @@ def test_without_a_key_or_a_cause_it_has_the_id_of_the_saga_and_none() -> None:
         (Reply("r-1", "c-1", "s-1", True, "", NOON_MS), "saga.answers", "saga.command.accepted"),
     ],
 )
-def test_what_the_tracker_tells_of_a_saga(effect: Effect, topic: str, event_type: str) -> None:
+def test_what_the_tracker_tells_of_a_saga(effect: Announced, topic: str, event_type: str) -> None:
     written = cloud_event(effect)
 
     assert (written.topic, written.key) == (topic, b"s-1")
@@ -76,7 +76,7 @@ def test_an_alert_about_no_saga_is_a_saga_of_its_own() -> None:
         (Lifecycle("l-1", "s-1", "", "order", 1, "started", NOON_MS), "lifecycle.schema.json"),
     ],
 )
-def test_data_fit_the_published_schema(effect: Effect, name: str) -> None:
+def test_data_fit_the_published_schema(effect: Announced, name: str) -> None:
     validator(name).validate(json.decode(cloud_event(effect).value or b""))
 
 

@@ -66,6 +66,22 @@ def test_the_last_event_is_published_again_if_it_does_not_come_back() -> None:
     assert saga.due == -1
 
 
+def test_the_last_event_is_published_again_though_another_round_was_made_meanwhile() -> None:
+    """Seed 21315 of the simulation: the saga never ended."""
+    saga = Play(ORDER)
+    saga.tell(play.placed(), play.seen("e3", "payment.declined", 20, cause="e1"), now=50)
+    (cancelled,) = published(saga.effects)
+    (release,) = published(saga.tell(play.reserved(), now=60))
+    saga.tell(play.undone(release, "stock.released", 70), now=80)
+
+    (again,) = published(saga.tell(now=60_000, wall=60_100))
+
+    assert again.id == cancelled.id
+    saga.tell(play.command_seen(again), now=60_200)
+    assert saga.due == -1
+    assert stages(saga.effects)[-4:] == ["compensating", "compensated", "compensating", "compensated"]
+
+
 def test_a_command_carries_the_data_of_the_event_it_undoes() -> None:
     saga = begun()
 
@@ -262,6 +278,19 @@ def test_an_event_that_ends_it_waits_until_somebody_knows_it() -> None:
     assert stages(effects) == ["compensated"]
 
 
+def test_an_event_that_ends_it_may_come_from_somebody_who_is_not_announced() -> None:
+    saga = Play(ORDER, subscriptions=services("orders"))
+    saga.tell(play.placed(), play.seen("e3", "payment.declined", 20, cause="e1"), now=50)
+
+    effects = saga.tell(play.seen("e9", "order.cancelled", 60, cause="e1"), now=70)
+
+    assert types(effects) == []
+    assert stages(effects) == ["compensated"]
+    assert saga.course.outcome == "failed"
+    assert saga.course.compensation is not None
+    assert saga.course.compensation.then_due_ms == -1  # nothing is left to do: it can leave
+
+
 def test_a_payload_that_is_not_known_makes_the_undo_stuck() -> None:
     saga = Play(ORDER)
     bare = structs.replace(play.reserved(), data=None)
@@ -285,11 +314,28 @@ def test_what_comes_behind_a_pivot_that_comes_while_compensating_is_left() -> No
     saga = Play(PIVOT)
     saga.tell(play.placed(), play.reserved(), play.lost(15), now=50)
 
-    effects = saga.tell(play.dispatched(30), play.charged(40), now=60)
+    dispatched = play.seen("e4", "parcel.dispatched", 30, cause="e2")
+    effects = saga.tell(dispatched, play.charged(40), now=60)
 
     assert [alert.cause for alert in alerts(effects)] == ["past-pivot"]
     assert saga.course.compensation is not None
     assert [undo.event for undo in saga.course.compensation.undos] == ["e2"]
+
+
+def test_an_effect_is_undone_before_its_cause_though_its_clock_is_behind() -> None:
+    saga = Play(ORDER)
+    effects = saga.tell(play.placed(0), play.reserved(500), play.charged(20), play.lost(600), now=650)
+
+    assert types(effects) == ["payment.refund"]
+
+
+def test_what_led_to_a_pivot_is_before_it_though_its_clock_is_ahead() -> None:
+    saga = Play(PIVOT)
+    saga.tell(play.placed(0), play.reserved(10), play.charged(500), play.lost(15), now=50)
+    saga.tell(play.dispatched(30), now=60)
+
+    assert saga.course.compensation is not None
+    assert [undo.event for undo in saga.course.compensation.undos] == ["e3", "e2"]
 
 
 def test_a_condition_decides() -> None:

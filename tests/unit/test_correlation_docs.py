@@ -19,8 +19,10 @@ def test_every_field_is_documented_as_it_is_read(title: str) -> None:
     assert found == table(forms(CORRELATION)[title]), "run python -m tests.unit.test_correlation_docs"
 
 
-def test_the_example_is_right() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", PATH.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize(
+    "block", re.findall(r"```yaml\n(.*?)```", PATH.read_text(encoding="utf-8"), re.DOTALL)
+)
+def test_every_example_is_right(block: str) -> None:
     file = parse(block)
     assert list(map(str, file.problems)) == []
     assert file.rule is not None

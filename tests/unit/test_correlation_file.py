@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from tests.flow_mistakes import FLOW_TEXT
 from tracker.core.correlation import Constant, Header, Key, Moment, Path, Rule, Rules
 from tracker.core.flow import Flows
+from tracker.flow.check import check_against, check_together
 from tracker.flow.json_path import PathRefused, json_path
 from tracker.flow.parse import parse
 from tracker.flow.record import Version, decode_record, encode_rule, rule_key
@@ -45,6 +46,89 @@ def test_every_field_is_read() -> None:
         description="From the town hall.",
         source=RULE_TEXT,
     )
+
+
+KEYS_TEXT = """\
+correlate: shop
+version: 1
+topics: shop
+saga:
+  keys:
+    order: {path: $.order}
+    payment: [{path: $.payment}, {header: x-payment}]
+type: {path: $.type}
+"""
+
+
+def test_several_keys_are_read_in_their_order() -> None:
+    file = parse(KEYS_TEXT, "shop.yaml")
+
+    assert file.problems == ()
+    assert file.rule is not None
+    assert (file.rule.saga, file.rule.keys) == (
+        (),
+        (("order", (Path(("order",)),)), ("payment", (Path(("payment",)), Header("x-payment")))),
+    )
+    Draft202012Validator(json_schemas()[CORRELATION_FILE_NAME]).validate(yaml.safe_load(KEYS_TEXT))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("keys:", "key:", "6:5: `key` is a single value, not a mapping"),
+        ("keys:", "kees:", "5:3: `saga` has no field `kees`; did you mean keys?"),
+        ("order: {path", "Order: {path", "6:5: `Order` can't be a key: lower case letters"),
+        ("order: {path: $.order}", "order: $.order", "6:12: `order` is a mapping with `header`"),
+        ("{path: $.order}", "{value: x}", "6:12: `order` can't be always the same: all records"),
+        (
+            "    order: {path: $.order}\n",
+            "",
+            "6:5: one key joins nothing: write its place, with `prefix",
+        ),
+        ("  keys:\n", "  header: x\n  keys:\n", "6:3: `keys` does not go with the other fields of `saga`"),
+    ],
+)
+def test_a_mistake_in_keys_is_told_with_its_place(right: str, wrong: str, told: str) -> None:
+    assert right in KEYS_TEXT
+    file = parse(KEYS_TEXT.replace(right, wrong, 1), "shop.yaml")
+
+    assert file.rule is None
+    assert [str(problem)[: len("shop.yaml:" + told)] for problem in file.problems] == [f"shop.yaml:{told}"]
+
+
+def test_keys_stand_alone() -> None:
+    text = KEYS_TEXT.replace("saga:\n  keys:\n", "saga:\n  - header: x\n  - keys:\n").replace(
+        "    order", "      order"
+    )
+    file = parse(text.replace("    payment", "      payment"), "shop.yaml")
+
+    assert [str(problem) for problem in file.problems] == [
+        "shop.yaml:5:3: `keys` stand alone: put what else may name the saga into one of them"
+    ]
+
+
+OTHER_TEXT = """\
+correlate: bank
+version: 1
+topics: bank
+saga: {keys: {payment: {path: $.payment}, order: {path: $.order}}}
+type: {path: $.type}
+"""
+
+
+def test_rules_that_share_a_key_name_all_in_the_same_order() -> None:
+    shop, bank = parse(KEYS_TEXT, "shop.yaml"), parse(OTHER_TEXT, "bank.yaml")
+    more = parse(KEYS_TEXT.replace("shop\n", "more\n").replace("type:", "    refund: {path: $.r}\ntype:"))
+    assert shop.rule is not None
+
+    assert list(map(str, check_together([shop, bank]))) == [
+        "bank.yaml:4:15: the rule shop in shop.yaml has `payment` too, beside order, payment: "
+        "name them in its order"
+    ]
+    [problem] = check_against(bank, Flows(), Rules([shop.rule]))
+    assert problem.message.startswith("the rule shop in this cluster has `payment` too")
+    assert more.rule is not None
+    assert check_together([shop, more]) == check_against(more, Flows(), Rules([shop.rule])) == ()
 
 
 MISTAKES = [

@@ -3,18 +3,21 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from msgspec import json
 
 from saga import ONCE, Context, DeadLetter, Event, Retry, Service
-from saga.core.delivery import Delivery, read_delivery, without_delivery
+from saga.core.delivery import Delivery, read_delivery, read_parked, without_delivery
 from saga.core.envelope import Envelope, read_envelope
 from saga.core.ids import derived_id
 from saga.core.memory import Memory
 from saga.core.outcome import Outcome, Output
+from saga.core.parking import Parking
 from saga.core.receipt import Receipt
+from saga.core.redrive import Redrive
 from saga.core.service import Unknown
 from saga.runtime.dispatch import Dispatch
 from saga.runtime.kafka import ConsumerRecord
@@ -69,12 +72,14 @@ class Harbour:
             return returned
 
         self.memory = Memory(100)
+        self.parking: Parking[int] = Parking()
         self.outcomes: list[Outcome] = []
         self.reported: list[Receipt] = []
         self._dispatch = Dispatch(
             service,
             self.memory,
             Silence(),
+            self.parking,
             event_bytes_max=event_bytes_max,
             finished=self.outcomes.append,
             reported=self.reported.append,
@@ -497,3 +502,142 @@ async def test_the_context_tells_where_the_event_stood_first() -> None:
     ]
     assert {each.idempotency_key for each in seen} == {"harbour.watch:e-1"}
     assert {each.handler for each in seen} == {"harbour.watch"}
+
+
+def back(number: int = 1, service: str = "harbour", event_id: str = "e-1") -> ConsumerRecord:
+    """The event as a redrive puts it on its topic once more."""
+    first = boat(event_id)
+    redrive = Redrive("saga.dlq.harbour/0/5", "b-1", number, service, "watch")
+    return replace(first, headers=(*first.headers, *redrive.headers()), offset=99)
+
+
+async def test_a_redriven_event_is_handled_although_it_is_remembered() -> None:
+    harbour = Harbour(lambda boat, _: None, retry=LATER)
+    harbour.memory.add("sailor\0e-1")  # as of an instance that sent it to a retry topic
+    outcome = await harbour.takes(back())
+    repeat = await harbour.takes(back())
+    next_time = await harbour.takes(back(2))
+
+    assert verdicts(outcome) == verdicts(next_time) == [("handled", 1)]
+    assert verdicts(repeat) == [("ignored", 1)]
+
+
+async def test_an_event_that_is_redriven_for_another_service_is_passed_over() -> None:
+    harbour = Harbour(lambda boat, _: LampLit())
+    outcome = await harbour.takes(back(service="pilot"))
+
+    assert (outcome.outputs, outcome.receipts, harbour.attempts) == ([], [], [])
+    assert verdicts(await harbour.takes(back(service=""))) == [("handled", 1)]
+
+
+async def test_a_redriven_event_that_fails_again_says_how_often_it_was_redriven() -> None:
+    harbour = Harbour(raises(ConnectionError("fog")), retry=LATER)
+    first, _ = only(await harbour.takes(back(3)))
+    second, _ = only(await harbour.takes(again(first)))
+    letter, _ = only(await harbour.takes(again(second)))
+
+    assert harbour.attempts == [1, 2, 3]
+    assert letter.topic == "saga.dlq.harbour"
+    added = dict(letter.headers)
+    assert (added["saga_dlq_replays"], added["saga_redrive_letter"]) == (b"3", b"saga.dlq.harbour/0/5")
+    assert added["__streams.errors.offset"] == b"99"
+
+
+async def test_what_a_handler_returns_for_a_redriven_event_knows_nothing_of_it() -> None:
+    output, _ = only(await Harbour(lambda boat, _: LampLit()).takes(back()))
+
+    assert not [name for name, _ in output.headers if name.startswith("saga_")]
+
+
+def paused(harbour: Harbour) -> Harbour:
+    harbour.parking.pause("saga-1")
+    return harbour
+
+
+def parks(harbour: Harbour, outcome: Outcome) -> ConsumerRecord:
+    """What the parked topic gives back, once it is read back there."""
+    [output] = outcome.outputs
+    parked = read_parked(output.headers)
+    assert parked is not None
+    record = record_of(output.headers, output.value, topic=output.topic, key=parked.key, offset=5)
+    assert output.key is not None
+    harbour.parking.put(output.key, parked.saga, ("sea", record.partition), record.offset, record.offset)
+    return record
+
+
+async def test_an_event_of_a_paused_saga_is_parked_as_it_is() -> None:
+    harbour = paused(Harbour(lambda boat, context: None))
+
+    outcome = await harbour.takes(boat())
+
+    output, receipt = only(outcome)
+    assert harbour.attempts == []
+    assert (receipt.outcome, receipt.attempt, receipt.topic, receipt.offset) == ("parked", 1, "sea", 42)
+    assert (output.topic, output.key) == ("saga.parked.harbour", b"sea/0/42")
+    assert read_parked(output.headers) == ("saga-1", b"b-7")
+    assert output.value == boat().value
+    assert without_delivery(output.headers) == list(boat().headers)
+
+
+async def test_a_parked_event_is_handled_as_if_it_came_now_and_forgotten() -> None:
+    harbour = paused(Harbour(lambda boat, context: HornBlown(boat=boat.boat)))
+    record = parks(harbour, await harbour.takes(boat()))
+    harbour.parking.resume("saga-1")
+
+    outcome = await harbour.takes(record)
+
+    horn, done = outcome.outputs
+    assert horn.key == b"b-7"
+    assert (done.topic, done.key, done.value) == ("saga.parked.harbour", b"sea/0/42", None)
+    assert (outcome.origin, verdicts(outcome)) == (("sea", 0), [("handled", 1)])
+    [receipt] = outcome.receipts
+    assert (receipt.topic, receipt.offset) == ("sea", 42)
+
+
+async def test_what_comes_before_the_parked_ones_are_handled_is_parked_behind_them() -> None:
+    harbour = paused(Harbour(lambda boat, context: None))
+    parks(harbour, await harbour.takes(boat()))
+    harbour.parking.resume("saga-1")
+
+    assert verdicts(await harbour.takes(boat("e-2"))) == [("parked", 1)]
+
+
+async def test_a_parked_event_whose_saga_is_paused_again_stays_where_it_is() -> None:
+    harbour = paused(Harbour(lambda boat, context: None))
+    record = parks(harbour, await harbour.takes(boat()))
+
+    outcome = await harbour.takes(record)
+
+    output, receipt = only(outcome)
+    assert (receipt.outcome, output.key) == ("parked", b"sea/0/42")
+    assert output.value is not None
+
+
+async def test_attempts_are_counted_on_through_a_pause() -> None:
+    harbour: Harbour
+
+    def handle(boat: BoatSeen, context: Context) -> None:
+        harbour.parking.pause("saga-1")
+        raise ValueError("down")
+
+    harbour = Harbour(handle, retry=NOW)
+    record = parks(harbour, await harbour.takes(boat()))
+    assert harbour.attempts == [1]
+    harbour.parking.resume("saga-1")
+
+    await harbour.takes(record)
+
+    assert harbour.attempts == [1, 2]
+
+
+async def test_an_event_without_data_is_given_up_paused_or_not() -> None:
+    harbour = paused(Harbour(lambda boat, context: None))
+
+    assert verdicts(await harbour.takes(boat(data=None))) == [("dead-lettered", 1)]
+
+
+async def test_a_paused_saga_holds_up_no_other() -> None:
+    harbour = Harbour(lambda boat, context: None)
+    harbour.parking.pause("another")
+
+    assert verdicts(await harbour.takes(boat())) == [("handled", 1)]

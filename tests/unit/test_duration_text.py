@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.cli.duration import human, ordinal
+from tracker.view.duration import human, ordinal
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ HEAD = "flow: order\nversion: 1\nbegins: order.placed\nends: {completed: parcel.
 # What a fragment refers to in the parts around it.
 AROUND = {
     "events": "",
+    "pause": "",
     "sla": "events: {a.b: {undo: a.c, undone: a.d}}\n",
     "compensate": "events: {a.b: {undo: a.c, undone: a.d}}\nsla: [{name: ship-on-time, within: 30m}]\n",
 }

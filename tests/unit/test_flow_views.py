@@ -3,23 +3,25 @@
 import re
 from textwrap import dedent
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 from rich.console import Console, RenderableType
 
 from tests import play
 from tests.facts import NOON_MS, receipt
 from tests.play import CHARGE_FAST, IN_ALL, ORDER, Play, command_seen, published
-from tracker.cli.flows import flow_json
-from tracker.cli.plan import plan_json, plan_picture
-from tracker.cli.rows import row_json, rows_table, waiting_text
-from tracker.cli.saga_json import saga_json
+from tracker.cli.plan import plan_picture
+from tracker.cli.rows import rows_table, waiting_text
 from tracker.cli.tree import saga_tree
-from tracker.cli.watch import picture, picture_json
+from tracker.cli.watch import picture
 from tracker.core.flow import Flow, Flows
 from tracker.core.frame import CommandSeen, EventSeen
 from tracker.core.saga import Saga, encode_saga
 from tracker.view.changelog import Change
 from tracker.view.clocks import Stand, clock_views
+from tracker.view.documents.row import saga_summary
+from tracker.view.documents.saga import saga_document
+from tracker.view.documents.undo import plan_document
+from tracker.view.documents.watch import watch_document
 from tracker.view.known import Known
 from tracker.view.live import Live
 from tracker.view.plan import dry_run
@@ -90,7 +92,7 @@ def shown(found: RenderableType, width: int = 140) -> str:
 
 def table(sagas: Sagas, after_ms: int, *, with_flow: bool = True) -> str:
     rows, _ = sagas.listed(Selection(), Sort.STATUS, 50, NOON_MS + after_ms)
-    return shown(rows_table(rows, NOON_MS + after_ms, 4, with_flow=with_flow))
+    return shown(rows_table([saga_summary(row, NOON_MS + after_ms) for row in rows], 4, with_flow=with_flow))
 
 
 def row(saga: Play) -> Row:
@@ -126,9 +128,9 @@ def test_who_is_waited_for_is_told_at_every_point_of_an_undo() -> None:
     alone = Play(TIMED, subscriptions=play.services("orders"))
     alone.tell(play.placed(), play.seen("e3", "payment.declined", 20, cause="e1"), now=50)
 
-    assert waiting_text(row(unsent), NOON_MS + 2_100) == "inventory, 2.1 s"
-    assert waiting_text(row(answered), NOON_MS + 2_100) == "payment.refunded, 2.0 s"
-    assert waiting_text(row(alone), NOON_MS + 2_100) == "a service for order.cancelled"
+    assert waiting_text(saga_summary(row(unsent), NOON_MS + 2_100)) == "inventory, 2.1 s"
+    assert waiting_text(saga_summary(row(answered), NOON_MS + 2_100)) == "payment.refunded, 2.0 s"
+    assert waiting_text(saga_summary(row(alone), NOON_MS + 2_100)) == "a service for order.cancelled"
 
 
 def test_the_flow_is_counted_with_its_deadlines_and_undos() -> None:
@@ -138,7 +140,7 @@ def test_the_flow_is_counted_with_its_deadlines_and_undos() -> None:
     assert (soon.in_flight, soon.compensating, soon.stuck, soon.completed) == (3, 1, 1, 2)
     assert (soon.on_time, soon.due_soon, soon.overdue) == (0, 1, 0)
     assert (over.on_time, over.due_soon, over.overdue) == (0, 0, 1)
-    assert flow_json(over)["deadlines"] == {"on_time": 0, "due_soon": 0, "overdue": 1}
+    assert (over.timed, over.on_time, over.due_soon, over.overdue) == (True, 0, 0, 1)
 
 
 def test_stages_are_in_the_order_of_the_flow() -> None:
@@ -152,12 +154,12 @@ def test_stages_are_in_the_order_of_the_flow() -> None:
 
 def test_watch_shows_it_all() -> None:
     sagas = sagas_of(open_(), completed(), compensating(), stuck())
-    told = shown(picture(Live(sagas, as_of_ms=NOON_MS + 4_500), NOON_MS + 4_500, 24))
+    told = shown(picture(watch_document(Live(sagas, as_of_ms=NOON_MS + 4_500), NOON_MS + 4_500, 24), 4, 24))
 
     assert "on time 0 · due soon 1 · overdue 0" in told
     assert "  reserved 1 → lost 2   compensating 1 · stuck 1\n" in told
     assert "FLOW" not in told
-    assert picture_json(Live(sagas), NOON_MS)["in_flight"] == 3
+    assert watch_document(Live(sagas), NOON_MS, 20).in_flight == 3
 
 
 def test_sagas_of_no_known_flow_are_counted_by_their_first_event_behind_the_others() -> None:
@@ -173,7 +175,7 @@ def test_sagas_of_no_known_flow_are_counted_by_their_first_event_behind_the_othe
 
 
 def test_show_has_the_undo_in_the_tree_and_every_clock() -> None:
-    assert shown(saga_tree(of(compensating()), KNOWN, NOON_MS + 600)) == dedent("""\
+    assert shown(saga_tree(saga_document(of(compensating()), KNOWN, NOON_MS + 600))) == dedent("""\
     order v1  s-1  o-1042  compensating
     began 2025-10-09 12:00:00 UTC, 600 ms ago
     12:00:00.000  orders   order.placed                               inventory: no answer for 600 ms
@@ -199,7 +201,7 @@ def test_show_has_the_last_error_and_what_operators_did() -> None:
     saga.tell(CommandSeen("c2", "cancel", "bob", "why not", NOON_MS + 4_000, "", True), now=4_000)
     saga.tell(CommandSeen("c3", "skip", "ada", "refunded", NOON_MS + 5_000, "e3", True), now=5_000)
 
-    told = shown(saga_tree(of(saga), KNOWN, NOON_MS + 6_000))
+    told = shown(saga_tree(saga_document(of(saga), KNOWN, NOON_MS + 6_000)))
 
     assert "skipped 12:00:05.000 (no payment.refunded within 1 s)\n" in told
     assert "2025-10-09 12:00:03 UTC  ada  note    ticket 4711\n" in told
@@ -211,14 +213,14 @@ def test_show_foretells_the_end_from_others() -> None:
     (saga,) = sagas.listed(Selection(key="o-1042"), Sort.STATUS, 1, NOON_MS)[0]
     now_ms = NOON_MS + 12
 
-    told = shown(saga_tree(of(open_()), KNOWN, now_ms, sagas.forecast(saga, now_ms)))
+    told = shown(saga_tree(saga_document(of(open_()), KNOWN, now_ms, sagas.forecast(saga, now_ms))))
 
     assert "charge-fast  stock.reserved → payment.charged   5.0 s  5.0 s left, 0 % to be breached\n" in told
     assert f"expected end: in 18 ms (by {PAST} before it that were at stock.reserved as long)\n" in told
 
 
 def test_a_version_of_a_flow_that_nobody_knows_is_told() -> None:
-    told = shown(saga_tree(of(compensating()), Known(play.services()), NOON_MS + 600))
+    told = shown(saga_tree(saga_document(of(compensating()), Known(play.services()), NOON_MS + 600)))
 
     assert "this version of its flow is not on saga.flows" in told
     assert "undo (parcel.lost): 0 of 2\n" in told
@@ -254,7 +256,13 @@ def test_at_risk_are_those_that_run_out_of_time() -> None:
     assert sagas_of(open_(), *past).at_risk(Selection(), 10, NOON_MS + 4_010)[1] == 1  # warned
     assert sagas_of(open_()).at_risk(Selection(), 10, NOON_MS + 3_000)[1] == 0  # nothing is known
     rows, _ = sagas.at_risk(Selection(), 10, NOON_MS + 12)
-    told = shown(rows_table(rows, NOON_MS + 12, 4, foresight=lambda row: sagas.forecast(row, NOON_MS + 12)))
+    told = shown(
+        rows_table(
+            [saga_summary(row, NOON_MS + 12, sagas.forecast(row, NOON_MS + 12)) for row in rows],
+            4,
+            with_forecast=True,
+        )
+    )
     assert re.search(r"charge-fast 5\.0 s left +50 % +in 18 ms, 9 of 10 in 8\.0 s\n", told)
 
 
@@ -266,15 +274,15 @@ def test_slower_than_all_others_is_at_risk_once_more_is_waited_than_left() -> No
 
 
 def test_json_has_the_same_facts() -> None:
-    told = saga_json(of(compensating()), KNOWN, NOON_MS + 600)
+    told = to_builtins(saga_document(of(compensating()), KNOWN, NOON_MS + 600))
 
     assert (told["flow"], told["flow_version"], told["status"]) == ("order", 1, "compensating")
-    fast, in_all = told["clocks"]  # type: ignore[misc]
-    assert (fast["stands"], in_all["stands"]) == ("met", "stopped")  # type: ignore[has-type]
-    assert told["compensation"]["undos"][0]["waiting_for"] == ("payments",)  # type: ignore[index]
-    assert [event["by_tracker"] for event in told["events"]] == [False] * 4 + [True]  # type: ignore[attr-defined]
-    overdue = row_json(row(open_()), NOON_MS + 6_000)["clocks"]
-    assert overdue[0] | {"due": ""} == {  # type: ignore[index]
+    fast, in_all = told["clocks"]
+    assert (fast["stands"], in_all["stands"]) == ("met", "stopped")
+    assert told["compensation"]["undos"][0]["waiting_for"] == ("payments",)
+    assert [event["by_tracker"] for event in told["events"]] == [False] * 4 + [True]
+    overdue = to_builtins(saga_summary(row(open_()), NOON_MS + 6_000))["clocks"]
+    assert overdue[0] | {"due": ""} == {
         "rule": "charge-fast",
         "event": "",
         "due": "",
@@ -287,14 +295,14 @@ def test_a_dry_run_has_the_undos_in_their_order_and_what_comes_behind() -> None:
     plan = dry_run(of(completed()), KNOWN, "it came back", NOON_MS)
     assert plan is not None
 
-    assert shown(plan_picture("o-1042", plan, payloads=False)) == dedent("""\
+    assert shown(plan_picture("o-1042", plan_document("x", plan, False))) == dedent("""\
     o-1042: 2 to be undone, one after the other
         1.  payment.charged  ↩ payment.refund  to payments-topic
         2.  stock.reserved   ↩ stock.release   to inventory-topic
       then                   order.cancelled   to orders-topic
     """)
-    assert '{"about":"payment.charged"' in shown(plan_picture("o-1042", plan, payloads=True))
-    first = plan_json("s-1", plan, payloads=False)["undos"][0]  # type: ignore[index]
+    assert '{"about":"payment.charged"' in shown(plan_picture("o-1042", plan_document("x", plan, True)))
+    first = to_builtins(plan_document("s-1", plan, payloads=False))["undos"][0]
     assert (first["command"], "payload" in first) == ("payment.refund", False)
 
 
@@ -302,7 +310,9 @@ def test_a_dry_run_tells_what_can_not_be_done() -> None:
     plan = dry_run(of(completed()), Known(play.services("payments"), KNOWN.flows), "", NOON_MS)
 
     assert plan is not None
-    assert "can't be done now: no service announces payment.refund" in shown(plan_picture("x", plan, False))
+    assert "can't be done now: no service announces payment.refund" in shown(
+        plan_picture("x", plan_document("x", plan, False))
+    )
 
 
 def test_a_dry_run_of_one_that_is_being_undone_is_about_the_rest() -> None:
@@ -314,7 +324,7 @@ def test_a_dry_run_of_one_that_is_being_undone_is_about_the_rest() -> None:
 
     assert plan is not None
     assert [undo.type for undo in plan.undos] == ["stock.reserved"]
-    assert "1 left to undo" in shown(plan_picture("x", plan, False))
+    assert "1 left to undo" in shown(plan_picture("x", plan_document("x", plan, False)))
 
 
 def test_without_a_flow_there_is_no_plan() -> None:

@@ -3,17 +3,20 @@
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from saga.core.receipt import Failure
 from tests.facts import NOON_MS, event, receipt
 from tracker.core.errors import UnreadableSaga
-from tracker.core.fold import MESSAGE_LENGTH_MAX, fold
+from tracker.core.fold import MESSAGE_LENGTH_MAX, fold, thinner
 from tracker.core.frame import ChildBegun, Observation
 from tracker.core.saga import (
     ATTEMPTS_MAX,
     CHILDREN_MAX,
     COPIES_MAX,
     HANDLINGS_MAX,
+    MARKED_TYPES_MAX,
+    MARKS_PER_TYPE_MAX,
     STEPS_MAX,
     Position,
     Saga,
@@ -103,20 +106,86 @@ def test_a_limit_keeps_the_same_facts_whatever_their_order(told: list[Observatio
         assert encode_saga(saga) == expected
 
 
-def test_a_saga_at_its_limit_says_so_and_keeps_the_event_it_is_named_after() -> None:
-    told: list[Observation] = [event(f"e{i:05}", "t") for i in range(STEPS_MAX)]
-    assert fold(None, "zzz", told).truncated
+def test_a_saga_beyond_its_limit_says_so_and_keeps_the_event_it_is_named_after() -> None:
+    full = fold(None, "zzz", [event(f"e{i:05}", "t") for i in range(STEPS_MAX)])
+    assert (full.sample, full.events) == (None, STEPS_MAX)
 
-    saga = fold(fold(None, "zzz", told), "zzz", [event("zzz", "order.placed")])
+    saga = fold(full, "zzz", [event("zzz", "order.placed")])
 
-    assert len(saga.steps) == STEPS_MAX
+    assert saga.sample is not None
+    assert len(saga.steps) < STEPS_MAX
     assert "zzz" in saga.steps
+    assert list(saga.sample.marks) == ["order.placed", "t"]
+
+
+@pytest.mark.parametrize("events", [1_000, 10_000, 100_000])
+def test_how_many_events_there_are_is_told_from_the_sample(events: int) -> None:
+    saga: Saga | None = None
+    for first in range(0, events, 1_000):
+        saga = fold(saga, "s", [event(f"e{i}", "t") for i in range(first, first + 1_000)])
+
+    assert saga is not None
+    assert len(saga.steps) <= STEPS_MAX
+    assert saga.events == pytest.approx(events, rel=0.2)
 
 
 def test_what_lies_beyond_the_limit_changes_nothing() -> None:
-    full = fold(None, "s", [event(f"e{i:05}", "t") for i in range(STEPS_MAX)])
+    full = fold(None, "s", [event(f"e{i:05}", "t") for i in range(2 * STEPS_MAX)])
+    beyond = [event(f"f{i:05}", "t", after_ms=9) for i in range(100)]
+    unknown = [fact for fact in beyond if fold(full, "s", [fact]) is full]
 
-    assert fold(full, "s", [event("f", "t")]) is full
+    assert len(unknown) > 25
+    assert fold(full, "s", [*unknown, *(receipt(fact.id, "inventory") for fact in unknown)]) is full
+
+
+def test_of_each_type_the_first_events_are_known_beyond_the_limit() -> None:
+    told = [event(f"e{i}", f"t{i % 3}", after_ms=i) for i in range(2 * STEPS_MAX)]
+    saga = fold(None, "s", told)
+
+    assert saga.sample is not None
+    for name, marks in saga.sample.marks.items():
+        assert [mark.event for mark in marks] == [e.id for e in told if e.type == name][:MARKS_PER_TYPE_MAX]
+
+
+def test_a_payload_that_is_read_the_second_time_only_is_kept_beyond_the_limit() -> None:
+    told = [event(f"e{i}", "t", after_ms=i) for i in range(2 * STEPS_MAX)]
+    first = structs.replace(told[0], data=b'{"value": 1}')
+    for facts in ([*told, first], [first, *told]):
+        saga = fold(fold(None, "s", facts[:600]), "s", facts[600:])
+        assert saga.sample is not None
+        assert saga.sample.marks["t"][0].data == b'{"value": 1}'
+
+
+def test_of_very_many_types_the_first_by_name_are_known_beyond_the_limit() -> None:
+    told = [event(f"e{i}", f"t{i % 300:03}") for i in range(2 * STEPS_MAX)]
+    for facts in (told, told[::-1]):
+        saga = fold(fold(None, "s", facts[:700]), "s", facts[700:])
+        assert saga.sample is not None
+        assert list(saga.sample.marks) == [f"t{i:03}" for i in range(MARKED_TYPES_MAX)]
+
+
+def test_a_saga_can_be_made_thinner_until_only_its_first_event_is_left() -> None:
+    saga = fold(None, "s", [event("s", "t"), *(event(f"e{i}", "t", after_ms=i) for i in range(20))])
+    while (after := thinner(saga)) is not saga:
+        assert len(after.steps) <= len(saga.steps)
+        saga = after
+
+    assert list(saga.steps) == ["s"]
+    assert saga.sample is not None
+    assert len(saga.sample.marks["t"]) == MARKS_PER_TYPE_MAX
+
+
+def test_a_saga_was_heard_of_last_at_its_newest_fact_but_not_in_the_future() -> None:
+    saga = fold(None, "s", [event("e", "t", after_ms=25_000), receipt("e", "inventory", after_ms=31_000)])
+    assert saga.heard_ms == NOON_MS + 30_000
+    assert fold(saga, "s", [event("e2", "t")]).heard_ms == NOON_MS + 30_000
+    later = fold(saga, "s", [event("e2", "t", after_ms=10**9)], latest_ms=NOON_MS + 60_000)
+    assert later.heard_ms == NOON_MS + 60_000
+
+
+def test_history_that_is_imported_is_heard_of_when_it_is_imported() -> None:
+    old = structs.replace(event("e", "t", after_ms=-(10**10)), recorded_ms=NOON_MS)
+    assert fold(None, "s", [old]).heard_ms == NOON_MS
 
 
 def test_the_largest_ordinary_saga_fits_into_a_kafka_record() -> None:
@@ -133,10 +202,10 @@ def test_the_largest_ordinary_saga_fits_into_a_kafka_record() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\xa1\xff\x80", b'{"id": "json"}', b"\x01"])
 def test_foreign_bytes_are_refused(value: bytes) -> None:
-    with pytest.raises(UnreadableSaga, match="no saga of format version 2"):
+    with pytest.raises(UnreadableSaga, match="no saga of format version 4"):
         decode_saga(value)
 
 
 def test_a_saga_of_another_format_is_refused_with_the_way_out() -> None:
-    with pytest.raises(UnreadableSaga, match="format version 3, but this tracker reads 2"):
-        decode_saga(encode_saga(Saga(3, "s", -1, {})))
+    with pytest.raises(UnreadableSaga, match="format version 5, but this tracker reads 4"):
+        decode_saga(encode_saga(Saga(5, "s", -1, -1, {})))

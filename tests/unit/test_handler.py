@@ -93,6 +93,27 @@ def test_the_return_annotation_declares_what_a_handler_publishes(
     assert subscribed(function).publishes == publishes
 
 
+@pytest.mark.parametrize(
+    ("function", "always", "once"),
+    [
+        (one, True, {DoorOpened}),
+        (either, False, {DoorOpened, DoorShut}),
+        (old_style, False, {DoorOpened, DoorShut}),
+        (many, False, set()),
+        (several, False, set()),
+        (nothing, False, set()),
+    ],
+)
+def test_the_return_annotation_says_whether_something_comes_each_time_and_how_often(
+    function: HandlerFunction, always: bool, once: set[type[Event]]
+) -> None:
+    handler = subscribed(function)
+
+    assert handler.always == always
+    assert handler.once == once
+    assert subscribed(function, publishes=[DoorOpened]).once == once - {DoorOpened}
+
+
 def test_more_may_be_declared_for_publishing_through_the_context() -> None:
     assert subscribed(one, publishes=[DoorShut]).publishes == {DoorOpened, DoorShut}
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rocksdict import Options, Rdict
 
 from tests.facts import NOON_MS, event
 from tracker.core.advance import World
@@ -32,8 +31,8 @@ SOURCES = ("orders", "shipping")
 class Driver:
     """A partition of the tracker on a disk: frames in, breaches out. Times are after noon."""
 
-    def __init__(self, database: Rdict) -> None:
-        self._rows = RocksRows(lambda _: database)
+    def __init__(self, rows: RocksRows) -> None:
+        self._rows = rows
         self.breached: list[tuple[str, int]] = []
         self.restart()
 
@@ -68,9 +67,10 @@ class Driver:
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    database = Rdict(str(tmp_path / "sagas"), Options(raw_mode=True))
-    yield Driver(database)
-    database.close()
+    rows = RocksRows(tmp_path, "sagas of a test")
+    rows.open(0)
+    yield Driver(rows)
+    rows.close()
 
 
 def placed(saga: str, at_ms: int) -> dict[str, list[Fact]]:

@@ -3,19 +3,24 @@
 from textwrap import dedent
 
 import pytest
+from msgspec import to_builtins
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 from tests.facts import CHARGED, DISPATCHED, GIVEN_UP, NOON_MS, PLACED, RESERVED, SERVICES, event
-from tracker.cli.rows import row_json, rows_table
-from tracker.cli.watch import picture, picture_json
+from tracker.cli.rows import rows_table
+from tracker.cli.watch import picture
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
 from tracker.core.saga import encode_saga
 from tracker.core.status import Status
 from tracker.core.subscriptions import Subscriptions
 from tracker.view.changelog import Change
+from tracker.view.documents.row import saga_summary
+from tracker.view.documents.watch import watch_document
 from tracker.view.known import Known
 from tracker.view.live import Live
+from tracker.view.row import Row
 from tracker.view.sagas import Sagas
 from tracker.view.selection import Selection, Sort
 
@@ -51,6 +56,15 @@ def shown(found: RenderableType, width: int = 120) -> str:
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
+def table(sagas: Sagas, rows: list[Row]) -> Table:
+    return rows_table([saga_summary(row, NOW_MS) for row in rows], sagas.short_id_length(rows))
+
+
+def watched(now: Live, height: int | None) -> RenderableType:
+    told = watch_document(now, NOW_MS, height or 20)
+    return picture(told, now.sagas.short_id_length(told.oldest), height)
+
+
 def listed(sagas: Sagas, selection: Selection, sort: Sort = Sort.STATUS) -> list[str]:
     return [row.id[-1] for row in sagas.listed(selection, sort, 50, NOW_MS)[0]]
 
@@ -58,7 +72,7 @@ def listed(sagas: Sagas, selection: Selection, sort: Sort = Sort.STATUS) -> list
 def test_a_list_shows_what_needs_a_look_first(sagas: Sagas) -> None:
     rows, _ = sagas.listed(Selection(), Sort.STATUS, 50, NOW_MS)
 
-    assert shown(rows_table(rows, NOW_MS, sagas.short_id_length(rows))) == dedent("""\
+    assert shown(table(sagas, rows)) == dedent("""\
        AGE  ID         STATUS     KEY     FLOW                    WHERE              WAITING FOR
     1m 00s  …00000004  failed     o-1042  (unknown) order.placed  payment.charged    shipping: dead-lettered (NoStreet)
     1m 00s  …00000003  retrying   o-1042  (unknown) order.placed  stock.reserved     payments, 1m 00s (retry 1)
@@ -70,7 +84,7 @@ def test_a_list_shows_what_needs_a_look_first(sagas: Sagas) -> None:
 
 def test_a_narrow_list_keeps_to_its_width(sagas: Sagas) -> None:
     rows, _ = sagas.listed(Selection(), Sort.STATUS, 50, NOW_MS)
-    lines = shown(rows_table(rows, NOW_MS, sagas.short_id_length(rows)), width=80).splitlines()
+    lines = shown(table(sagas, rows), width=80).splitlines()
 
     assert len(lines) == 6
     assert max(map(len, lines)) <= 80
@@ -142,7 +156,7 @@ def test_short_ids_tell_the_shown_sagas_from_all_others() -> None:
 def test_a_picture_has_the_flows_their_stages_and_the_oldest_in_flight(sagas: Sagas) -> None:
     now = Live(sagas, as_of_ms=NOW_MS - 400, changed_ms=NOW_MS - 12_000)
 
-    assert shown(picture(now, NOW_MS, None)) == dedent("""\
+    assert shown(watched(now, None)) == dedent("""\
     as of 400 ms ago · nothing new for 12 s
     (unknown) order.placed  in flight 2  retrying 1  failed 1  done 1  0.0/s ▁▁▁▁█▁▁▁▁▁
       reserved 1 → charged 1
@@ -158,12 +172,12 @@ def test_a_picture_is_no_higher_than_the_screen(sagas: Sagas) -> None:
     sagas.put([change(f"s{i}", OPEN) for i in range(50)])
     now = Live(sagas, as_of_ms=NOW_MS)
 
-    assert len(shown(picture(now, NOW_MS, 24)).splitlines()) <= 24
-    assert "younger ones" in shown(picture(now, NOW_MS, 24))
+    assert len(shown(watched(now, 24)).splitlines()) <= 24
+    assert "younger ones" in shown(watched(now, 24))
 
 
 def test_an_empty_table_says_so() -> None:
-    assert "there is no saga yet" in shown(picture(Live(Sagas(Known())), NOW_MS, 24))
+    assert "there is no saga yet" in shown(watched(Live(Sagas(Known())), 24))
 
 
 def test_counts_follow_a_saga_from_stage_to_stage(sagas: Sagas) -> None:
@@ -175,11 +189,11 @@ def test_counts_follow_a_saga_from_stage_to_stage(sagas: Sagas) -> None:
 
 
 def test_json_says_what_the_pictures_say(sagas: Sagas) -> None:
-    told = picture_json(Live(sagas, as_of_ms=NOW_MS), NOW_MS)
-    assert told["in_flight"] == 2
+    told = to_builtins(watch_document(Live(sagas, as_of_ms=NOW_MS), NOW_MS, 20))
+    assert (told["in_flight"], len(told["oldest"]), told["silent_ms"]) == (2, 2, None)
 
     (row,) = sagas.listed(Selection(waiting_for="payments"), Sort.AGE, 1, NOW_MS)[0]
-    assert row_json(row, NOW_MS)["waiting_for"] == [
+    assert to_builtins(saga_summary(row, NOW_MS))["waiting_for"] == [
         {
             "event": "e2",
             "type": "stock.reserved",
@@ -190,5 +204,6 @@ def test_json_says_what_the_pictures_say(sagas: Sagas) -> None:
             "failed_attempts": 1,
             "error": "Timeout",
             "retry_at": "2025-10-09T12:00:01.020Z",
+            "parked": None,
         }
     ]

@@ -5,20 +5,32 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from rocksdict import Options, Rdict
 
-from tests.facts import NOON_MS, PLACED, event
+from saga.core.receipt import ServiceAnnouncement, Subscription
+from tests.facts import NOON_MS, PLACED, event, receipt
 from tracker.core.advance import World
 from tracker.core.clock import CLOCK_ROW
-from tracker.core.effect import Alert, Lifecycle, Reply
-from tracker.core.flow import Between, Compensation, Flow, Flows, WhenEvent
+from tracker.core.effect import Alert, HandOn, Lifecycle, Reply
+from tracker.core.flow import Between, Compensation, Emit, Flow, Flows, Milestone, Undo, WhenEvent
 from tracker.core.fold import fold
-from tracker.core.frame import CommandSeen, EventSeen, Fact, Watermark
+from tracker.core.frame import CommandSeen, EventSeen, Fact, HandedOn, Joined, Watermark
+from tracker.core.retention import DAY_MS, Retention
 from tracker.core.saga import decode_saga, encode_saga
 from tracker.core.subscriptions import Subscriptions
 from tracker.store.cache import SagaCache
-from tracker.store.rocks import OFFSET_KEY, RocksRows
-from tracker.store.table import BROKEN, TOO_LARGE, UNREADABLE, SagaTable
+from tracker.store.rocks import STORE_ROW, RocksRows
+from tracker.store.table import (
+    ABANDONED,
+    BROKEN,
+    CONTRADICTION,
+    ENDED,
+    LATE,
+    SILENT,
+    THINNED,
+    TOO_LARGE,
+    UNREADABLE,
+    SagaTable,
+)
 
 FIRST = [event("e-1", "order.placed")]
 SECOND = [event("e-2", "stock.reserved", cause="e-1")]
@@ -37,15 +49,11 @@ ORDERS = World(Flows((ORDER,)), Subscriptions(), NOON_MS)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Rdict]:
-    database = Rdict(str(tmp_path / "sagas"), Options(raw_mode=True))
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def rows(database: Rdict) -> RocksRows:
-    return RocksRows(lambda _: database)
+def rows(tmp_path: Path) -> Iterator[RocksRows]:
+    rows = RocksRows(tmp_path, "sagas of a test")
+    rows.open(0)
+    yield rows
+    rows.close()
 
 
 def opened(rows: RocksRows, saga_bytes_max: int = 10_000) -> SagaTable:
@@ -69,7 +77,7 @@ def commit(table: SagaTable, rows: RocksRows, offset: int = 1) -> dict[bytes, by
     taken = table.take().rows.get(0, {})
     rows.write(0, taken, offset)
     table.written()
-    return {key: row for key, row in taken.items() if key != CLOCK_ROW.encode()}
+    return {key: row for key, row in taken.items() if key != CLOCK_ROW.encode() and row is not None}
 
 
 def test_a_saga_goes_on_where_it_was_after_a_restart(rows: RocksRows) -> None:
@@ -93,6 +101,27 @@ def test_what_tells_nothing_new_is_not_written_again(rows: RocksRows) -> None:
     assert table.take().rows == {}
 
 
+def test_a_joined_saga_writes_nothing_of_what_it_hands_on_and_yet_it_counts(rows: RocksRows) -> None:
+    table = opened(rows)
+    fold_in(table, {"s-1": [Joined("s-2", 0, NOON_MS)]})
+    commit(table, rows)
+    table = opened(rows)
+    fold_in(table, {"s-1": FIRST})
+
+    assert table.dirty_count == 1
+    taken = table.take()
+    assert taken.rows == {}
+    assert taken.effects == [HandOn("s-2", (HandedOn(("s-1",)), *FIRST))]
+
+
+def test_a_contradiction_is_counted(rows: RocksRows) -> None:
+    table = opened(rows)
+    for other in ("s-2", "s-3", "s-3"):
+        fold_in(table, {"s-1": [Joined(other, 0, NOON_MS)]})
+
+    assert table.trouble == {CONTRADICTION: 1}
+
+
 def test_a_saga_folded_twice_before_a_commit_is_written_once(rows: RocksRows) -> None:
     table = opened(rows)
     fold_in(table, {"s-1": FIRST})
@@ -101,12 +130,20 @@ def test_a_saga_folded_twice_before_a_commit_is_written_once(rows: RocksRows) ->
     assert list(commit(table, rows)) == [b"s-1", b"s-2"]
 
 
-def test_the_rows_and_their_offset_are_one(rows: RocksRows, database: Rdict) -> None:
+def test_the_rows_and_their_offset_are_one(rows: RocksRows) -> None:
     table = opened(rows)
     fold_in(table, {"s-1": FIRST})
     commit(table, rows, offset=41)
 
-    assert database[OFFSET_KEY] == b"41"
+    assert rows.open(0) == 42
+
+
+def test_a_removed_row_is_gone_with_the_offset_that_says_so(rows: RocksRows) -> None:
+    rows.write(0, {b"s-1": b"one", b"s-2": b"two"}, 1)
+    rows.write(0, {b"s-1": None, b"s-3": None, b"s-4": b"four"}, 4)
+
+    assert rows.get_many(0, [b"s-1", b"s-2", b"s-3", b"s-4"]) == [None, b"two", None, b"four"]
+    assert rows.open(0) == 5
 
 
 def test_a_row_that_cannot_be_read_is_reported_and_begins_anew(rows: RocksRows) -> None:
@@ -120,20 +157,34 @@ def test_a_row_that_cannot_be_read_is_reported_and_begins_anew(rows: RocksRows) 
 
 def test_a_saga_too_large_for_kafka_is_reported_and_holds_up_nobody(rows: RocksRows) -> None:
     table = opened(rows, saga_bytes_max=200)
-    fold_in(table, {"large": [event(f"e-{number}", "any") for number in range(50)], "s-1": FIRST})
+    fold_in(table, {"large": [payload(b'"' + b"x" * 300 + b'"')], "s-1": FIRST})
 
     assert list(commit(table, rows)) == [b"s-1"]
-    assert table.trouble == {TOO_LARGE: 1}
+    assert table.trouble == {THINNED: 1, TOO_LARGE: 1}
 
 
-def test_no_saga_can_take_the_place_of_the_offset_or_the_clock(rows: RocksRows, database: Rdict) -> None:
+def test_of_a_saga_too_large_for_kafka_a_sample_is_written(rows: RocksRows) -> None:
+    table = opened(rows, saga_bytes_max=6_000)
+    told = [payload(b'"' + b"x" * 100 + b'"')]
+    told += [structs.replace(told[0], id=f"e-{number}", cause="e-1") for number in range(2, 100)]
+    fold_in(table, {"large": told})
+    [row] = commit(table, rows).values()
+
+    assert len(row) <= 6_000
+    assert table.trouble == {THINNED: 1}
+    assert 0 < len(decode_saga(row).steps) < decode_saga(row).events
+    fold_in(table, {"large": told})
+    assert commit(table, rows) == {}  # what was left out is not told anew
+
+
+def test_no_saga_can_take_the_place_of_the_offset_or_the_clock(rows: RocksRows) -> None:
     table = opened(rows)
-    fold_in(table, {OFFSET_KEY.decode(): FIRST, CLOCK_ROW: FIRST})
+    fold_in(table, {STORE_ROW.decode(): FIRST, CLOCK_ROW: FIRST})
 
     assert table.take().rows == {}
     table.written()
     assert commit(table, rows, offset=5) == {}
-    assert database[OFFSET_KEY] == b"5"
+    assert rows.open(0) == 6
 
 
 def woken(table: SagaTable, sagas_max: int = 100, world: World = ORDERS) -> list[str]:
@@ -243,7 +294,7 @@ def test_a_scan_of_many_rows_is_done_in_steps_and_finds_all(rows: RocksRows) -> 
     rows.write(
         0,
         {
-            saga_id.encode(): encode_saga(type(saga)(saga.version, saga_id, number or -1, saga.steps))
+            saga_id.encode(): encode_saga(structs.replace(saga, id=saga_id, due_ms=number or -1))
             for saga_id, number in sagas.items()
         },
         1,
@@ -339,3 +390,170 @@ def test_a_payload_is_kept_with_its_event(rows: RocksRows) -> None:
     [row] = commit(table, rows).values()
 
     assert decode_saga(row).steps["e-1"].data == b'{"value": 1}'
+
+
+KEPT_MS, SILENT_MS = 7 * DAY_MS, 30 * DAY_MS
+AFTER_MS = 2 * Retention().margin_ms
+CLOSED = [*FIRST, event("e-9", "parcel.dispatched", cause="e-1", after_ms=5)]
+
+
+def swept(table: SagaTable, now_ms: int, world: World = ORDERS) -> None:
+    move(table, now_ms)
+    table.fold(0, {}, world)
+    while table.fold_due(0, world, 100):
+        pass
+    table.sweep(0, world, 100)
+
+
+def test_a_saga_that_has_ended_leaves_when_nothing_was_heard_of_it_for_long_enough(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS)
+    fold_in(table, {"s-1": CLOSED, "s-2": FIRST}, ORDERS)
+    commit(table, rows)
+    swept(table, NOON_MS + KEPT_MS)
+    assert commit(table, rows).keys() == {b"s-2"}  # its deadline has passed
+    swept(table, NOON_MS + KEPT_MS + AFTER_MS)
+
+    assert table.take().rows[0][b"s-1"] is None
+    assert table.left == {ENDED: 1}
+
+
+def test_one_that_has_left_is_found_neither_on_disk_nor_in_memory(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS)
+    fold_in(table, {"s-1": CLOSED}, ORDERS)
+    commit(table, rows)
+    swept(table, NOON_MS + KEPT_MS + AFTER_MS)
+    fold_in(table, {"s-1": [CommandSeen("c-1", "note", "ada", "look", 5, "", True)]})
+    [reply] = table.take().effects
+    assert isinstance(reply, Reply)
+    assert not reply.accepted
+    rows.write(0, {b"s-1": None}, 3)
+    table.written()
+    swept(table, NOON_MS + 2 * KEPT_MS)
+
+    assert table.take().rows == {}
+    assert rows.get_many(0, [b"s-1"]) == [None]
+
+
+def test_a_saga_without_a_flow_leaves_when_nobody_owes_it_an_answer_or_much_later(rows: RocksRows) -> None:
+    subscribed = Subscriptions([ServiceAnnouncement("stock", [Subscription("order.placed", "t", "h")], [])])
+    world = World(Flows(), subscribed, NOON_MS)
+    table = opened(rows)
+    move(table, NOON_MS)
+    answered: list[Fact] = [*FIRST, receipt("e-1", "stock", "handled")]
+    fold_in(table, {"owed": FIRST, "answered": answered}, world)
+    commit(table, rows)
+    swept(table, NOON_MS + KEPT_MS + AFTER_MS, world)
+    assert commit(table, rows) == {}
+    assert table.left == {ENDED: 1}
+    swept(table, NOON_MS + SILENT_MS + AFTER_MS, world)
+
+    assert table.take() == ({0: {b"owed": None}}, [])
+    assert table.left == {ENDED: 1, SILENT: 1}
+
+
+def test_a_saga_on_its_way_leaves_after_its_deadlines_and_says_so(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS)
+    fold_in(table, {"s-1": FIRST}, ORDERS)
+    commit(table, rows)
+    swept(table, DUE_MS)
+    commit(table, rows)
+    swept(table, NOON_MS + SILENT_MS)
+    assert commit(table, rows) == {}
+    swept(table, DUE_MS + SILENT_MS + AFTER_MS)
+    written, [alert] = table.take()
+
+    assert written[0][b"s-1"] is None
+    assert isinstance(alert, Alert)
+    assert (alert.cause, alert.saga, alert.key) == ("abandoned", "s-1", "o-1042")
+    assert table.left == {ABANDONED: 1}
+
+
+def test_a_saga_whose_undo_is_stuck_or_whose_deadline_runs_never_leaves(rows: RocksRows) -> None:
+    late = structs.replace(
+        ORDER,
+        rules=(),
+        events={"order.placed": Milestone("orders", Undo(Emit("order.cancel"), "order.cancelled"))},
+        compensation=Compensation((WhenEvent("payment.declined"),)),
+    )
+    slow = Flow("slow", 1, "slow.begun", ("never",), rules=(Between("in-all", 99 * DAY_MS, "slow.begun"),))
+    world = World(Flows((late, slow)), Subscriptions(), NOON_MS)
+    table = opened(rows)
+    move(table, NOON_MS)
+    declined = [*FIRST, event("e-3", "payment.declined", cause="e-1")]
+    fold_in(table, {"undone": declined, "slow": [event("b-1", "slow.begun")]}, world)
+    commit(table, rows)
+    swept(table, NOON_MS + 98 * DAY_MS, world)
+    commit(table, rows)
+
+    assert not table.left
+    assert None not in rows.get_many(0, [b"undone", b"slow"])
+
+
+def test_facts_of_one_that_has_left_do_not_begin_it_anew(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS)
+    fold_in(table, {"s-1": CLOSED}, ORDERS)
+    commit(table, rows)
+    swept(table, NOON_MS + KEPT_MS + AFTER_MS)
+    commit(table, rows)
+    again: list[Fact] = [*CLOSED, receipt("e-1", "stock", "handled")]
+    fold_in(table, {"s-1": again, "s-2": FIRST}, ORDERS)
+
+    assert commit(table, rows) == {}
+    assert table.late == {("orders", LATE): 3, ("saga.receipts", LATE): 1}
+
+
+def test_facts_that_are_old_belong_to_their_saga_as_long_as_it_is_there(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS + KEPT_MS + AFTER_MS)
+    fold_in(table, {"s-1": [event("e-8", "order.shown", after_ms=KEPT_MS)]}, ORDERS)
+    fold_in(table, {"s-1": FIRST}, ORDERS)
+
+    assert decode_saga(commit(table, rows)[b"s-1"]).steps.keys() == {"e-1", "e-8"}
+    assert not table.late
+
+
+def test_what_a_tracker_that_was_down_for_long_reads_in_a_moment_is_not_too_late(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS)
+    fold_in(table, {"s-1": FIRST, "s-2": CLOSED}, ORDERS)
+    commit(table, rows)
+    table = opened(rows)
+    move(table, NOON_MS + 99 * DAY_MS)  # the time behind what is read now
+    meanwhile = [event("e-5", "order.shown", cause="e-1", after_ms=9 * DAY_MS)]
+    fold_in(table, {"s-1": meanwhile, "s-2": meanwhile, "s-3": [structs.replace(FIRST[0], id="e-7")]}, ORDERS)
+
+    assert {key: len(decode_saga(row).steps) for key, row in commit(table, rows).items()} == {
+        b"s-1": 2,
+        b"s-2": 3,
+        b"s-3": 1,
+    }
+    assert not table.late
+    assert not table.left
+
+
+def test_as_long_as_the_time_is_not_known_nothing_leaves_and_nothing_is_too_late(rows: RocksRows) -> None:
+    table = opened(rows)
+    fold_in(table, {"s-1": CLOSED}, ORDERS)
+    table.sweep(0, ORDERS, 100)
+
+    assert commit(table, rows).keys() == {b"s-1"}
+
+
+def test_a_sweep_goes_round_and_round(rows: RocksRows) -> None:
+    table = opened(rows)
+    move(table, NOON_MS)
+    fold_in(table, {f"s-{number:02}": CLOSED for number in range(25)}, ORDERS)
+    commit(table, rows)
+    move(table, NOON_MS + KEPT_MS + AFTER_MS)
+    fold_in(table, {}, ORDERS)
+    left = []
+    for _ in range(4):
+        table.sweep(0, ORDERS, 10)
+        left.append(table.left[ENDED])
+        commit(table, rows)
+
+    assert left == [8, 18, 25, 25]  # the clock and the offset are rows as well

@@ -1,7 +1,9 @@
 """What `saga show` prints."""
 
+import re
 from textwrap import dedent
 
+from msgspec import to_builtins
 from rich.console import Console
 
 from tests.facts import (
@@ -16,11 +18,12 @@ from tests.facts import (
     receipt,
 )
 from tracker.cli.moment import date_and_time, time_of_day
-from tracker.cli.saga_json import saga_json
 from tracker.cli.tree import saga_tree
 from tracker.core.fold import fold
 from tracker.core.frame import Observation
 from tracker.core.subscriptions import Subscriptions
+from tracker.view.documents.moment import timestamp
+from tracker.view.documents.saga import saga_document
 from tracker.view.known import Known
 
 SAGA_ID = "0193a7c2-51e0-7d3c-9a1f-0c5de2a3b411"
@@ -30,7 +33,7 @@ KNOWN = Known(Subscriptions(SERVICES))
 def shown(facts: list[Observation], *, after_ms: int = 192_000, width: int = 160) -> str:
     console = Console(width=width, color_system=None, highlight=False)
     with console.capture() as capture:
-        console.print(saga_tree(fold(None, SAGA_ID, facts), KNOWN, NOON_MS + after_ms))
+        console.print(saga_tree(saga_document(fold(None, SAGA_ID, facts), KNOWN, NOON_MS + after_ms)))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
@@ -107,14 +110,26 @@ def test_a_very_deep_chain_stays_on_the_screen() -> None:
 
 
 def test_times_that_are_no_dates_are_shown_as_numbers() -> None:
-    assert time_of_day(10**17) == date_and_time(10**17) == "100000000000000000 ms"
+    at = timestamp(10**17)
+    assert time_of_day(at) == date_and_time(at) == "100000000000000000 ms"
 
 
 def test_the_json_of_a_saga_has_every_event_with_its_receipts() -> None:
-    told = saga_json(fold(None, SAGA_ID, PLACED + RESERVED), KNOWN, NOON_MS + 220)
+    told = to_builtins(saga_document(fold(None, SAGA_ID, PLACED + RESERVED), KNOWN, NOON_MS + 220))
 
     assert told["status"] == "retrying"
-    first, second = told["events"]  # type: ignore[misc]
-    assert first["handled_by"][0]["attempts"][0]["duration_ms"] == 12  # type: ignore[has-type]
-    assert second["cause"] == "e1"  # type: ignore[has-type]
-    assert second["waiting_for"][0]["retry_at"] == "2025-10-09T12:00:01.020Z"  # type: ignore[has-type]
+    first, second = told["events"]
+    assert first["handled_by"][0]["attempts"][0]["duration_ms"] == 12
+    assert second["cause"] == "e1"
+    assert second["waiting_for"][0]["retry_at"] == "2025-10-09T12:00:01.020Z"
+
+
+def test_of_a_saga_of_too_many_events_some_are_shown_below_the_first_of_each_type() -> None:
+    events = [event(f"m-{i}", "parcel.weighed", after_ms=100 + i, cause="e2") for i in range(2_000)]
+    told = shown([*PLACED, *RESERVED, *events])
+    lines = told.splitlines()
+
+    assert re.match(r"about [12],\d{3} events, too many to keep each: \d{3} of them are shown$", lines[2])
+    assert "order.placed" in lines[3]
+    assert "└─ stock.reserved" in lines[4]
+    assert "cause unknown" not in told

@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+from msgspec import structs
 
 from saga import DeclarationError, Event, Retry, Service
 from saga.core.receipt import Publication, ServiceAnnouncement, Subscription
@@ -82,18 +83,29 @@ def test_an_event_type_has_one_handler() -> None:
 
 
 def test_a_service_announces_what_it_reads_and_publishes() -> None:
-    assert locks().announcement() == ServiceAnnouncement(
+    told = locks().announcement()
+    assert structs.replace(told, events=[]) == ServiceAnnouncement(
         "locks",
-        [Subscription("key.turned", "locks", "turn"), Subscription("key.turned", "locks", "turn_twice")],
+        [
+            Subscription("key.turned", "locks", "turn"),
+            Subscription("key.turned", "locks", "turn_twice", always=True),
+        ],
         [
             Publication("alarm.raised", "alarms", ""),
             Publication("alarm.raised", "alarms", "turn_twice"),
-            Publication("lock.opened", "locks", "turn"),
-            Publication("lock.opened", "locks", "turn_twice"),
+            Publication("lock.opened", "locks", "turn", once=True),
+            Publication("lock.opened", "locks", "turn_twice", once=True),
         ],
         "exactly-once",
         "Opens",
     )
+    versions = [(event.type, event.version) for event in told.events]
+    assert versions == [("alarm.raised", 1), ("key.turned", 1), ("key.turned", 2), ("lock.opened", 1)]
+
+
+def test_a_service_announces_its_version_if_it_has_one() -> None:
+    assert Service("locks", version="2.3.1").announcement().version == "2.3.1"
+    assert locks().announcement().version == ""
 
 
 def test_every_event_class_of_the_process_is_known() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tracker.core.frame import UNREAD_MS, Watermark
-from tracker.core.watermark import Reading, Watermarks, watermark
+from tracker.core.watermark import Polls, Reading, Watermarks, watermark
 
 NOW = 100_000
 
@@ -34,6 +34,19 @@ def test_watermark(told: Reading, known_ms: int | None, expected: int | None) ->
 
 def test_producers_get_time_to_write_what_they_have_stamped() -> None:
     assert watermark(reading(10, 10, 10), None, delay_ms=200) == NOW - 200
+
+
+def test_a_record_may_stand_behind_one_that_was_stamped_later() -> None:
+    assert watermark(reading(7, 10, 10), None, delay_ms=200) == 60_000 - 200
+
+
+def test_an_answer_is_no_older_than_the_look_at_the_one_before() -> None:
+    polls = Polls()
+    told = [polls.asked_ms(("orders", 0), looked_ms) for looked_ms in (100, 100, 150, 150, 30_150, 30_200)]
+
+    assert told == [None, None, 100, 100, 150, 30_150]
+    polls.clear()
+    assert polls.asked_ms(("orders", 0), 30_250) is None
 
 
 def test_a_partition_that_was_given_up_is_no_longer_reported() -> None:

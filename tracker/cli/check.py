@@ -52,8 +52,7 @@ def check_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array of problems.")] = False,
 ) -> None:
-    """Check files of flows and correlation rules: their fields, what they say against each other, and
-    against services.
+    """Check files of flows and correlation rules: against each other, and against services.
 
     Prints file:line:column: message. Exit code 0: no problem; 1: problems; 2: nothing could be checked.
 

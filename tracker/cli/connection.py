@@ -1,4 +1,4 @@
-"""What every command that reads Kafka has in common: where it is, and how a failure is told."""
+"""What commands have in common: where what they ask is, and how a failure is told."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from saga.core.errors import SagaError
+from saga.runtime.access import REFUSALS, refused_by
 from saga.runtime.kafka import KafkaError, until_available
 from saga.runtime.settings import KafkaSettings
 
@@ -17,6 +18,14 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 BootstrapServers = Annotated[
     str | None, typer.Option(help="Kafka brokers, host:port.", envvar="SAGA_BOOTSTRAP_SERVERS")
+]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Ask the `saga dashboard` at this URL, and no Kafka; SAGA_TOKEN has the API token.",
+        envvar="SAGA_URL",
+    ),
 ]
 
 
@@ -49,8 +58,12 @@ def run(command: Coroutine[object, object, int]) -> None:
         code = asyncio.run(command)
     except KeyboardInterrupt:
         code = 0
-    except (SagaError, KafkaError) as error:
+    except SagaError as error:
         print(f"saga: {error}", file=sys.stderr)
+        code = 1
+    except KafkaError as error:
+        told = refused_by(KafkaSettings(), error) if isinstance(error, REFUSALS) else error
+        print(f"saga: {told}", file=sys.stderr)
         code = 1
     raise typer.Exit(code)
 

@@ -5,6 +5,7 @@ import sys
 
 from rich.console import Console
 
+from tracker.core.contract.findings import Kind
 from tracker.core.status import Status
 from tracker.view.clocks import Stand
 
@@ -13,6 +14,7 @@ _PLAIN_WIDTH = 200
 STATUS_STYLES = {
     Status.OPEN: "cyan",
     Status.RETRYING: "yellow",
+    Status.PAUSED: "blue",
     Status.COMPENSATING: "yellow",
     Status.STUCK: "bold red",
     Status.COMPENSATED: "magenta",
@@ -30,6 +32,17 @@ STAND_STYLES: dict[Stand, str] = {
     "late": "red",
     "missed": "red",
     "stopped": "",
+    "paused": "blue",
+}
+
+
+FINDING_STYLES = {
+    Kind.UNEXPECTED: "yellow",
+    Kind.MISSING: "red",
+    Kind.OUT_OF_ORDER: "yellow",
+    Kind.DUPLICATE: "yellow",
+    Kind.ORPHAN: "yellow",
+    Kind.STUCK: "bold red",
 }
 
 

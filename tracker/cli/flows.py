@@ -36,26 +36,6 @@ def stages_text(stages: Sequence[Stage]) -> str:
     )
 
 
-def flow_json(flow: FlowSummary) -> dict[str, object]:
-    """A flow for programs."""
-    return {
-        "flow": flow.flow,
-        "in_flight": flow.in_flight,
-        "retrying": flow.retrying,
-        "compensating": flow.compensating,
-        "stuck": flow.stuck,
-        "completed": flow.completed,
-        "failed": flow.failed,
-        "compensated": flow.compensated,
-        "cancelled": flow.cancelled,
-        "deadlines": {"on_time": flow.on_time, "due_soon": flow.due_soon, "overdue": flow.overdue}
-        if flow.timed
-        else None,
-        "ended_per_second": flow.per_second,
-        "stages": [{"type": stage.type, "sagas": stage.sagas} for stage in flow.stages],
-    }
-
-
 def _numbers(flow: FlowSummary, flows: Sequence[FlowSummary]) -> Text:
     def count(of: Callable[[FlowSummary], int]) -> str:
         width = max(len(f"{of(other):,}") for other in flows)
@@ -78,14 +58,15 @@ def _numbers(flow: FlowSummary, flows: Sequence[FlowSummary]) -> Text:
 
 def _stages_line(flow: FlowSummary) -> Text:
     line = Text("  " + stages_text(flow.stages))
-    undone = (
+    aside = (
+        (Status.PAUSED, flow.paused),
         (Status.COMPENSATING, flow.compensating),
         (Status.STUCK, flow.stuck),
         (Status.COMPENSATED, flow.compensated),
         (Status.CANCELLED, flow.cancelled),
     )
     between = "   " if flow.stages else ""
-    for status, sagas in undone:
+    for status, sagas in aside:
         if sagas:
             line.append(between)
             line.append(f"{status} {sagas:,}", style=STATUS_STYLES[status])

@@ -2,23 +2,29 @@
 
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from msgspec import json as msgspec_json
 
 from saga.core.duration import duration_ms
+from saga.core.errors import SagaError
 from saga.runtime.settings import KafkaSettings
-from tracker.cli.connection import BootstrapServers, connected, run
+from tracker.cli.connection import BootstrapServers, Url, connected, run
 from tracker.cli.console import note, output
-from tracker.cli.rows import row_json, rows_table
-from tracker.core.prediction import Forecast
+from tracker.cli.freshness import tell_unreadable
+from tracker.cli.rows import rows_table
+from tracker.core.contract.findings import Kind
 from tracker.core.status import Status
 from tracker.view.changelog import open_changelog
+from tracker.view.documents.row import SagaSummary
 from tracker.view.known import read_known
-from tracker.view.row import Row
 from tracker.view.sagas import Sagas
 from tracker.view.selection import Selection, Sort
+
+
+class NotInKafka(SagaError):
+    """Without a server that can't be found. The message says what to do."""
 
 
 def list_(
@@ -30,6 +36,19 @@ def list_(
     waiting_for: Annotated[
         str | None, typer.Option(help="Only those that this service has to answer.")
     ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those that went this variant and ended, by its id in saga variants; with --url."
+        ),
+    ] = None,
+    edge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CAUSE,SERVICE,EFFECT",
+            help="Only those where this service published this event because of that one; with --url.",
+        ),
+    ] = None,
     older_than: Annotated[
         str | None, typer.Option(help="Only those that began longer ago: 10s, 5m, 2h.")
     ] = None,
@@ -40,12 +59,20 @@ def list_(
             help="Only those likely to breach a deadline, or warned of one already; the likeliest first.",
         ),
     ] = False,
+    finding: Annotated[
+        list[Kind] | None,
+        typer.Option(help="Only sagas with something wrong of this kind; may be given repeatedly."),
+    ] = None,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only those that wait much longer than others did.")
+    ] = False,
     sort: Annotated[Sort, typer.Option(help="status: what needs a look first; last: newest event first.")] = (
         Sort.STATUS
     ),
     limit: Annotated[int, typer.Option(min=0, help="Show so many at most; 0 shows all.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array instead of a table.")] = False,
     bootstrap_servers: BootstrapServers = None,
+    url: Url = None,
 ) -> None:
     """List sagas: how old, how they stand, where they are, who they wait for, what is due next.
 
@@ -54,7 +81,16 @@ def list_(
     run(
         _list(
             bootstrap_servers,
-            Selection(frozenset(status or ()), flow, key, waiting_for),
+            url,
+            Selection(
+                frozenset(status or ()),
+                flow,
+                key,
+                waiting_for,
+                findings=frozenset(finding or ()) | ({Kind.STUCK} if stuck else set()),
+                variant=variant,
+                edge=edge,
+            ),
             older_than,
             at_risk,
             sort,
@@ -64,8 +100,26 @@ def list_(
     )
 
 
+class Listed(NamedTuple):
+    """What is listed.
+
+    Attributes
+    ----------
+    id_length : so many characters at the end of their ids tell them from others.
+    total : how many there are in all; None if that is not known, and there are more.
+    any : whether there is any saga at all.
+    """
+
+    sagas: list[SagaSummary]
+    id_length: int
+    total: int | None
+    any: bool
+    unreadable: int
+
+
 async def _list(
     bootstrap_servers: str | None,
+    url: str | None,
     selection: Selection,
     older_than: str | None,
     at_risk: bool,
@@ -75,27 +129,46 @@ async def _list(
 ) -> int:
     if older_than is not None:
         selection = selection.older_than(duration_ms(older_than))
+    if url:
+        from tracker.cli.remote_sagas import list_sagas  # aiohttp takes its time to import
+
+        found = await list_sagas(url, selection, sort, limit, at_risk)
+    else:
+        if selection.variant or selection.edge:
+            raise NotInKafka(
+                "--variant and --edge are asked of a server, which has counted them: give --url, or SAGA_URL"
+            )
+        found = await _read(bootstrap_servers, selection, sort, limit, at_risk)
+    if as_json:
+        print(msgspec_json.format(msgspec_json.encode(found.sagas)).decode())
+    elif found.sagas:
+        output().print(rows_table(found.sagas, found.id_length, with_forecast=at_risk))
+    else:
+        note("no saga is like that" if found.any else "there is no saga yet")
+    shown = len(found.sagas)
+    if found.total is None:
+        note(f"{shown:,} sagas are listed, and there are more: --limit 0 shows all")
+    elif shown < found.total:
+        note(f"{shown:,} of {found.total:,} sagas: --limit 0 shows all")
+    tell_unreadable(found.unreadable)
+    return 0
+
+
+async def _read(
+    bootstrap_servers: str | None, selection: Selection, sort: Sort, limit: int, at_risk: bool
+) -> Listed:
     sagas = await read_sagas(await connected(bootstrap_servers))
     now_ms = time.time_ns() // 1_000_000
     rows, total = (
         sagas.at_risk(selection, limit, now_ms) if at_risk else sagas.listed(selection, sort, limit, now_ms)
     )
-
-    def foresight(row: Row) -> Forecast | None:
-        return sagas.forecast(row, now_ms)
-
-    if as_json:
-        told = [row_json(row, now_ms, foresight(row)) for row in rows]
-        print(msgspec_json.format(msgspec_json.encode(told)).decode())
-    elif rows:
-        length = sagas.short_id_length(rows)
-        output().print(rows_table(rows, now_ms, length, foresight=foresight if at_risk else None))
-    else:
-        note("no saga is like that" if len(sagas.rows()) else "there is no saga yet")
-    if len(rows) < total:
-        note(f"{len(rows):,} of {total:,} sagas: --limit 0 shows all")
-    tell_unreadable(sagas)
-    return 0
+    return Listed(
+        [sagas.summary(row, now_ms) for row in rows],
+        sagas.short_id_length(rows),
+        total,
+        bool(sagas.rows()),
+        sagas.unreadable,
+    )
 
 
 async def read_sagas(settings: KafkaSettings) -> Sagas:
@@ -105,10 +178,3 @@ async def read_sagas(settings: KafkaSettings) -> Sagas:
         async for changes in changelog.to_end():
             sagas.put(changes)
     return sagas
-
-
-def tell_unreadable(sagas: Sagas) -> None:
-    """Say how many records could not be read, if there are any."""
-    if sagas.unreadable:
-        plural = "s" if sagas.unreadable > 1 else ""
-        note(f"{sagas.unreadable} record{plural} could not be read")

@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 from tracker.cli.connection import BootstrapServers
-from tracker.runtime.settings import TrackerSettings
+from tracker.runtime.settings import Part, Processes, TrackerSettings
 
 
 def track(
     state_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the saga table; each tracker on a machine needs its own. [default: data/tracker]",
+            help="Folder of the saga table; each tracker on a machine needs its own.",
             envvar="SAGA_STATE_DIR",
+            show_default="data/tracker",
         ),
     ] = None,
     topics: Annotated[
@@ -34,6 +35,18 @@ def track(
             help="Folder of flow files (*.yaml). Without it the tracker follows the flows that the cluster "
             "knows already.",
             envvar="SAGA_FLOWS_DIR",
+        ),
+    ] = None,
+    parts: Annotated[
+        Part | None,
+        typer.Option(help="Only collect, or only track: on several machines.", envvar="SAGA_PARTS"),
+    ] = None,
+    processes: Annotated[
+        Processes | None,
+        typer.Option(
+            help="2: the collector has a process of its own, so that both parts have a processor each.",
+            envvar="SAGA_PROCESSES",
+            show_default="auto: 2 where there are two processors",
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step of a rebalance.")] = False,
@@ -53,6 +66,8 @@ def track(
         "bootstrap_servers": bootstrap_servers,
         "state_dir": state_dir,
         "tracker_topics": topics,
+        "parts": parts,
+        "processes": processes,
         "flows_dir": None if flows is None else str(flows),
     }
     settings = TrackerSettings().model_copy(update={k: v for k, v in given.items() if v is not None})

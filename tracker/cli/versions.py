@@ -6,7 +6,7 @@ import typer
 from msgspec import json as msgspec_json
 from rich.table import Table
 
-from saga.runtime.kafka import AIOKafkaProducer
+from saga.runtime.kafka import producing
 from tracker.cli.connection import BootstrapServers, connected, run
 from tracker.cli.console import note, output
 from tracker.core.correlation import Rule
@@ -185,7 +185,7 @@ async def _retire(bootstrap_servers: str | None, name: str) -> int:
         then = f"the rule {rule.name} is retired: no more records are correlated by it"
     else:
         return _unknown(registry, name)
-    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
+    async with producing(settings) as producer:
         await producer.send_and_wait(FLOWS_TOPIC, value, key=key.encode())
     note(then)
     return 0

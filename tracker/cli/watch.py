@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Annotated
 
 import typer
@@ -12,17 +12,17 @@ from rich.console import Group, RenderableType
 from rich.live import Live as LiveScreen
 from rich.text import Text
 
-from tracker.cli.connection import BootstrapServers, connected, run
+from tracker.cli.connection import BootstrapServers, Url, connected, run
 from tracker.cli.console import output
-from tracker.cli.duration import human
-from tracker.cli.flows import flow_json, flows_head, has_second_line
-from tracker.cli.rows import row_json, rows_table
-from tracker.core.status import ENDED, Status
+from tracker.cli.flows import flows_head, has_second_line
+from tracker.cli.freshness import as_of_text
+from tracker.cli.rows import rows_table
+from tracker.view.documents.watch import WatchDocument, watch_document
+from tracker.view.duration import human
 from tracker.view.flows import FlowSummary
-from tracker.view.live import Live, live
-from tracker.view.selection import Selection, Sort
+from tracker.view.live import live
+from tracker.view.sagas import short_id_length
 
-_IN_FLIGHT = Selection(statuses=frozenset(Status) - ENDED)
 _ROWS_PLAIN = 20
 _SILENCE_MS = 10_000
 """Nothing new for so long is worth a word: the tracker, or the business, may stand still."""
@@ -35,6 +35,7 @@ def watch(
         bool, typer.Option("--json", help="A JSON object a line for each picture, until Ctrl-C.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
+    url: Url = None,
 ) -> None:
     """Watch sagas live: by flow and stage, how late, and those in flight that are oldest. Ctrl-C ends it.
 
@@ -43,78 +44,82 @@ def watch(
     Example: saga watch --interval 0.5
     """
     if as_json:
-        run(_lines(bootstrap_servers, interval, once))
+        run(_lines(bootstrap_servers, url, interval, once))
     elif once or not sys.stdout.isatty():
-        run(_picture(bootstrap_servers, interval))
+        run(_picture(bootstrap_servers, url, interval))
     else:
-        run(_screen(bootstrap_servers, interval))
+        run(_screen(bootstrap_servers, url, interval))
 
 
-async def _screen(bootstrap_servers: str | None, interval: float) -> int:
-    settings = await connected(bootstrap_servers)
+async def _screen(bootstrap_servers: str | None, url: str | None, interval: float) -> int:
     console = output()
+    pictures = _pictures(bootstrap_servers, url, interval, lambda: console.height)
     with LiveScreen(console=console, screen=True, auto_refresh=False) as screen:
-        async with contextlib.aclosing(live(settings, interval)) as pictures:
-            async for now in pictures:
-                screen.update(picture(now, _now_ms(), console.height), refresh=True)
+        async with contextlib.aclosing(pictures):
+            async for told, id_length in pictures:
+                screen.update(picture(told, id_length, console.height), refresh=True)
     return 0
 
 
-async def _picture(bootstrap_servers: str | None, interval: float) -> int:
-    settings = await connected(bootstrap_servers)
-    async with contextlib.aclosing(live(settings, interval)) as pictures:
-        output().print(picture(await anext(pictures), _now_ms(), None))
+async def _picture(bootstrap_servers: str | None, url: str | None, interval: float) -> int:
+    async with contextlib.aclosing(_pictures(bootstrap_servers, url, interval)) as pictures:
+        told, id_length = await anext(pictures)
+        output().print(picture(told, id_length, None))
     return 0
 
 
-async def _lines(bootstrap_servers: str | None, interval: float, once: bool) -> int:
-    settings = await connected(bootstrap_servers)
-    async with contextlib.aclosing(live(settings, interval)) as pictures:
-        async for now in pictures:
-            print(json.encode(picture_json(now, _now_ms())).decode(), flush=True)
+async def _lines(bootstrap_servers: str | None, url: str | None, interval: float, once: bool) -> int:
+    async with contextlib.aclosing(_pictures(bootstrap_servers, url, interval)) as pictures:
+        async for told, _ in pictures:
+            print(json.encode(told).decode(), flush=True)
             if once:
                 break
     return 0
 
 
-def picture(now: Live, now_ms: int, height: int | None) -> RenderableType:
+async def _pictures(
+    bootstrap_servers: str | None,
+    url: str | None,
+    interval: float,
+    oldest: Callable[[], int] = lambda: _ROWS_PLAIN,
+) -> AsyncGenerator[tuple[WatchDocument, int], None]:
+    """What is in flight, again and again, and how many characters of its ids tell the oldest from others."""
+    if url:
+        from tracker.cli.remote_flows import watch_flows  # aiohttp takes its time to import
+
+        async with contextlib.aclosing(watch_flows(url, interval, oldest)) as remote:
+            async for told in remote:
+                ids = [saga.id for saga in told.oldest]
+                yield told, short_id_length(ids, ids)
+        return
+    settings = await connected(bootstrap_servers)
+    async with contextlib.aclosing(live(settings, interval)) as pictures:
+        async for now in pictures:
+            told = watch_document(now, time.time_ns() // 1_000_000, oldest())
+            yield told, now.sagas.short_id_length(told.oldest)
+
+
+def picture(told: WatchDocument, id_length: int, height: int | None) -> RenderableType:
     """Flows on top, below them the oldest sagas in flight, as many as `height` lines can hold."""
-    flows = now.sagas.flows(now_ms)
-    head = [Text(_freshness(now, now_ms)), *([flows_head(flows)] if flows else []), Text()]
+    flows = told.flows
+    head = [Text(_freshness(told)), *([flows_head(flows)] if flows else []), Text()]
     room = _ROWS_PLAIN if height is None else max(1, height - _lines_of(flows) - 5)
-    rows, total = now.sagas.listed(_IN_FLIGHT, Sort.AGE, room, now_ms)
-    if not rows:
+    oldest = told.oldest[:room]
+    if not oldest:
         return Group(*head, Text("nothing is in flight" if flows else "there is no saga yet"))
-    length = now.sagas.short_id_length(rows)
-    table = rows_table(rows, now_ms, length, with_flow=len(flows) > 1)
-    more = [Text(f"and {total - len(rows):,} younger ones")] if total > len(rows) else []
-    return Group(*head, table, *more)
+    table = rows_table(oldest, id_length, with_flow=len(flows) > 1)
+    left = told.in_flight - len(oldest)
+    return Group(*head, table, *([Text(f"and {left:,} younger ones")] if left > 0 else []))
 
 
-def picture_json(now: Live, now_ms: int) -> dict[str, object]:
-    """The picture for programs."""
-    rows, total = now.sagas.listed(_IN_FLIGHT, Sort.AGE, _ROWS_PLAIN, now_ms)
-    return {
-        "as_of_ms_ago": now_ms - now.as_of_ms,
-        "flows": [flow_json(flow) for flow in now.sagas.flows(now_ms)],
-        "in_flight": total,
-        "oldest": [row_json(row, now_ms, now.sagas.forecast(row, now_ms)) for row in rows],
-        "unreadable": now.sagas.unreadable,
-    }
-
-
-def _freshness(now: Live, now_ms: int) -> str:
-    text = f"as of {human(max(0, now_ms - now.as_of_ms))} ago"
-    if now.changed_ms and now_ms - now.changed_ms > _SILENCE_MS:
-        text += f" · nothing new for {human(now_ms - now.changed_ms)}"
-    if now.sagas.unreadable:
-        text += f" · {now.sagas.unreadable:,} could not be read"
+def _freshness(told: WatchDocument) -> str:
+    text = as_of_text(told.as_of_ms_ago)
+    if told.silent_ms is not None and told.silent_ms > _SILENCE_MS:
+        text += f" · nothing new for {human(told.silent_ms)}"
+    if told.unreadable:
+        text += f" · {told.unreadable:,} could not be read"
     return text
 
 
 def _lines_of(flows: Iterable[FlowSummary]) -> int:
     return sum(2 if has_second_line(flow) else 1 for flow in flows)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -21,7 +21,9 @@ def webhooks(
     topics: Annotated[
         str | None,
         typer.Option(
-            help="What of: topics separated by commas. [default: saga.alerts]", envvar="SAGA_WEBHOOK_TOPICS"
+            help="What of: topics separated by commas.",
+            envvar="SAGA_WEBHOOK_TOPICS",
+            show_default="saga.alerts",
         ),
     ] = None,
     new_secret: Annotated[

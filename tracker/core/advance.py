@@ -9,19 +9,33 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from saga.core.ids import derived_id
+from tracker.core.cloudevent import SOURCE
 from tracker.core.compensation import UNDELIVERABLE_RETRY_MS, Compensating, pivot
-from tracker.core.course import HISTORY_MAX, Act, CompensationState, Course, Outcome, Told, UndoState
+from tracker.core.course import (
+    HISTORY_MAX,
+    TOLD_MAX,
+    Act,
+    CompensationState,
+    Course,
+    Outcome,
+    Pause,
+    Told,
+    UndoState,
+)
 from tracker.core.effect import Cause, Effect, Stage
 from tracker.core.flow import Emit, Flow, Flows, WhenBreach
 from tracker.core.fold import fold
-from tracker.core.frame import CommandSeen, EventSeen, Fact, Observation, ReceiptSeen
-from tracker.core.operators import obey
-from tracker.core.saga import Saga
+from tracker.core.frame import ChildBegun, CommandSeen, EventSeen, Fact, Observation, ReceiptSeen
+from tracker.core.join import settle
+from tracker.core.operators import obey, pause
+from tracker.core.retention import Retention
+from tracker.core.saga import STEPS_MAX, Saga, marked
 from tracker.core.sla import judge
 from tracker.core.subscriptions import Subscriptions
 from tracker.core.teller import Teller, reply
 from tracker.core.timeline import Timeline
-from tracker.core.trigger import Triggered, by_dead_letters, by_events
+from tracker.core.trigger import Triggered, by_dead_letters, by_events, failing
 
 THEN_SEEN_WITHIN_MS = 60_000
 """The event that ends a compensation is published again if it has not been read back for so long."""
@@ -33,6 +47,7 @@ class World(NamedTuple):
     flows: Flows
     subscriptions: Subscriptions
     wall_ms: int
+    retention: Retention = Retention()
 
 
 class Advanced(NamedTuple):
@@ -52,12 +67,35 @@ def advance(
     saga : None when nothing is known of it yet. Commands alone do not make a saga.
     now_ms : None as long as the time is not known; then nothing is judged.
     """
-    news = [fact for fact in facts if not isinstance(fact, CommandSeen)]
+    news = [fact for fact in facts if isinstance(fact, _OBSERVATIONS)]
     commands = [fact for fact in facts if isinstance(fact, CommandSeen)] if len(news) < len(facts) else []
-    folded = fold(saga, saga_id, news) if news else saga
+    told: list[Effect] = []
+    if (saga is not None and saga.joins is not None) or len(news) + len(commands) < len(facts):
+        saga, told = settle(saga, saga_id, facts, now_ms, world.wall_ms)
+        if saga is not None and saga.joined:
+            return Advanced(saga, told)
+    advanced = _decided(saga, saga_id, news, commands, now_ms, world)
+    return Advanced(advanced.saga, [*told, *advanced.effects]) if told else advanced
+
+
+_OBSERVATIONS = (EventSeen, ReceiptSeen, ChildBegun)  # the most frequent first
+
+
+def _decided(
+    saga: Saga | None,
+    saga_id: str,
+    news: Sequence[Observation],
+    commands: Sequence[CommandSeen],
+    now_ms: int | None,
+    world: World,
+) -> Advanced:
+    """The step of a saga that belongs to no other."""
+    folded = fold(saga, saga_id, news, max(world.wall_ms, now_ms or 0)) if news else saga
     if folded is None:
         unknown = "no saga with this id has been seen"
         return Advanced(None, [reply(saga_id, command, False, unknown) for command in commands])
+    if folded is saga and not commands and not _due(folded, now_ms):
+        return Advanced(folded, [])  # a repeat, or beyond the limit: what it decides was decided
     course = folded.course
     timeline: Timeline | None = None
     adopted = False
@@ -69,11 +107,16 @@ def advance(
         adopted = flow is not None
     else:
         flow = None
-    if not commands and (flow is None or not (adopted or _matters(folded, flow, news, now_ms))):
+    grown = folded.sample is not None and (saga is None or saga.sample is None)
+    if not commands and (flow is None or not (adopted or grown or _matters(folded, flow, news, now_ms))):
         return Advanced(folded, [])
     turn = _Turn(folded, flow, timeline or Timeline(folded), now_ms, world)
-    turn.take(news, commands, adopted=adopted, late=adopted and saga is not None)
+    turn.take(news, commands, adopted=adopted, late=adopted and saga is not None, grown=grown)
     return Advanced(turn.saga(), turn.effects)
+
+
+def _due(saga: Saga, now_ms: int | None) -> bool:
+    return saga.due_ms >= 0 and now_ms is not None and now_ms >= saga.due_ms
 
 
 def _begins(before: Saga | None, news: Iterable[Observation]) -> bool:
@@ -84,7 +127,7 @@ def _begins(before: Saga | None, news: Iterable[Observation]) -> bool:
     """
     for fact in news:
         if isinstance(fact, EventSeen) and (fact.parent or not fact.cause):
-            known = None if before is None else before.steps.get(fact.id)
+            known = None if before is None else before.steps.get(fact.id) or marked(before).get(fact.id)
             if known is None or known.seen is None:
                 return True
     return False
@@ -101,16 +144,23 @@ def _matters(saga: Saga, flow: Flow, news: Iterable[Observation], now_ms: int | 
     course = saga.course
     if course is None or course.compensation is not None:
         return True
-    if saga.due_ms >= 0 and now_ms is not None and now_ms >= saga.due_ms:
+    if _due(saga, now_ms):
         return True
     if flow.times_answers or (decisive := flow.decisive) is None:
         return True
     return any(
         fact.type in decisive
         if isinstance(fact, EventSeen)
-        else isinstance(fact, ReceiptSeen) and fact.outcome == "dead-lettered"
+        else isinstance(fact, ReceiptSeen) and _failed(fact, flow)
         for fact in news
     )
+
+
+def _failed(receipt: ReceiptSeen, flow: Flow) -> bool:
+    """Whether a trigger may ask for what this handler tells."""
+    if receipt.outcome == "dead-lettered":
+        return True
+    return receipt.outcome == "retrying" and 0 < flow.retries_watched <= receipt.attempt
 
 
 _NO_COURSE = Course()
@@ -144,7 +194,13 @@ class _Turn:
         return structs.replace(before, due_ms=self._next_ms, course=self._course)
 
     def take(
-        self, news: Sequence[Observation], commands: Sequence[CommandSeen], *, adopted: bool, late: bool
+        self,
+        news: Sequence[Observation],
+        commands: Sequence[CommandSeen],
+        *,
+        adopted: bool,
+        late: bool,
+        grown: bool,
     ) -> None:
         """Decide everything that these facts, these commands and the time ask for.
 
@@ -152,6 +208,7 @@ class _Turn:
         ----------
         adopted : the saga is only now known to be of its flow.
         late : and there are steps that were known before.
+        grown : it has only now more events than are kept.
         """
         if adopted and self._flow is not None:
             name, version = self._flow.name, self._flow.version
@@ -162,7 +219,11 @@ class _Turn:
         if self._flow is None:
             self._next_ms = self._saga.due_ms
             return
+        if grown:
+            self._tell_grown()
         self._find_end(self._flow)
+        if self._flow.pauses:
+            self._pause_by_news(self._flow, news, late)
         self._trigger_by_news(self._flow, news, late)
         self._judge(self._flow)
         self._compensate(self._flow)
@@ -177,6 +238,13 @@ class _Turn:
         if self._course.compensation is None:
             self._stage("completed" if outcome == "completed" else "failed", at_ms)
 
+    def _tell_grown(self) -> None:
+        message = (
+            f"it has more than {STEPS_MAX:,} events. Its flow goes on, by the first of each type; but of "
+            "others that lie beyond it is not known who has answered them, and they are not undone"
+        )
+        self._alert("too-many-events", message, place="")
+
     # Deadlines.
 
     def _judge(self, flow: Flow) -> None:
@@ -186,6 +254,9 @@ class _Turn:
             self._course = structs.replace(self._course, told=judged.told)
         for told in judged.news:
             self._tell(flow, told)
+        if judged.news and len(judged.told) >= TOLD_MAX:
+            message = f"it has {TOLD_MAX:,} warnings and breaches: no more of its deadlines are told"
+            self._alert("too-many-events", message, place="told")
         if judged.news and self._course.compensation is not None:
             # A breach has begun a compensation, and that has stopped the other clocks.
             self._next_ms = judge(flow, self._timeline, self._course, None).next_ms
@@ -225,7 +296,8 @@ class _Turn:
             events = answered = sorted(self._timeline.steps)
         else:
             watched = flow.watched
-            events = [fact.id for fact in news if isinstance(fact, EventSeen) and fact.type in watched]
+            told = [fact.id for fact in news if isinstance(fact, EventSeen) and fact.type in watched]
+            events = [event for event in told if self._timeline.known(event) is not None]
             answered = [fact.event for fact in news if isinstance(fact, ReceiptSeen)]
             if not (events or answered):
                 return
@@ -257,8 +329,8 @@ class _Turn:
 
     def _compensate(self, flow: Flow) -> None:
         before = self._course.compensation
-        if before is None:
-            return
+        if before is None or self._course.paused is not None:
+            return  # what has come meanwhile is taken in when the saga goes on
         progress = Compensating(
             flow,
             self._timeline,
@@ -294,7 +366,10 @@ class _Turn:
     def _compensated(self, flow: Flow, state: CompensationState) -> CompensationState:
         """Everything is undone: say so, first to the services. While nobody knows the event, it waits."""
         then = flow.compensation.then
-        if then is not None and not state.then and not self._timeline.of(then.type):
+        if state.then:
+            if state.then_due_ms >= 0:
+                state = self._followed(flow, state)
+        elif then is not None and not self._timeline.of(then.type):
             if not self._world.subscriptions.topic_of(then.type):
                 if state.then_due_ms < 0:
                     message = f"no service announces {then.type}, with which the compensation ends"
@@ -303,6 +378,8 @@ class _Turn:
                 self._due(due_ms)
                 return structs.replace(state, done_ms=-1, then_due_ms=due_ms)
             state = self._published(then, state)
+        elif state.then_due_ms >= 0:
+            state = structs.replace(state, then_due_ms=-1)  # somebody else has published it
         self._stage("compensated", state.done_ms, place=str(state.round), reason=state.reason)
         return state
 
@@ -317,7 +394,7 @@ class _Turn:
 
     def _followed(self, flow: Flow, state: CompensationState) -> CompensationState:
         """Publish the last event once more, under its id, unless it has come back from its topic."""
-        step = self._timeline.steps.get(state.then)
+        step = self._timeline.known(state.then)
         if step is not None and step.seen is not None:
             return structs.replace(state, then_due_ms=-1)
         then = flow.compensation.then
@@ -325,6 +402,44 @@ class _Turn:
             return self._published(then, state)
         self._due(state.then_due_ms)
         return state
+
+    # Pauses.
+
+    def _pause_by_news(self, flow: Flow, news: Sequence[Observation], late: bool) -> None:
+        """Pause the saga where its flow asks for that, once for each failure."""
+        answered = (
+            sorted(self._timeline.steps)
+            if late
+            else [fact.event for fact in news if isinstance(fact, ReceiptSeen)]
+        )
+        for failure in failing(flow, self._timeline, answered):
+            act_id = derived_id(failure.event, f"tracker.pause.{failure.service}", failure.at_ms)
+            if self._course.paused is not None or any(act.command == act_id for act in self._course.history):
+                continue
+            at_ms = self._moment(failure.at_ms)
+            self._course, refusal = pause(self._course, Pause(at_ms, SOURCE, failure.reason))
+            if not refusal:
+                self._keep(Act(act_id, "pause", SOURCE, failure.reason, failure.at_ms, True, "done"))
+                self._tell_pause(self._course.history[-1])
+                message = f"paused: {failure.reason}"
+                self._alert("paused", message, place=act_id, at_ms=at_ms, event=failure.event)
+
+    def _tell_pause(self, act: Act) -> None:
+        """The saga stands still, or goes on again."""
+        last = self._course.pauses[-1]
+        released = last.to_ms >= 0
+        at_ms = last.to_ms if released else last.from_ms
+        self._teller.hold(act, at_ms, released=released)
+        self._stage("resumed" if released else "paused", at_ms, place=act.command, reason=act.reason)
+
+    def _moment(self, at_ms: int) -> int:
+        """When something counts that is told to have been at this time: never before what is judged, nor in
+        the future by our clock.
+        """
+        return max(min(at_ms, self._world.wall_ms), -1 if self._now_ms is None else self._now_ms)
+
+    def _keep(self, act: Act) -> None:
+        self._course = structs.replace(self._course, history=(*self._course.history, act)[-HISTORY_MAX:])
 
     # Operators.
 
@@ -334,11 +449,13 @@ class _Turn:
                 self._teller.reply(command, act.accepted, act.message)
                 return
         before = self._course
-        self._course, refusal = obey(command, before, self._flow, self._timeline)
+        moment_ms = self._moment(command.at_ms)
+        self._course, refusal = obey(command, before, self._flow, self._timeline, moment_ms)
         message = refusal or "done"
         act = Act(command.id, command.action, command.by, command.reason, command.at_ms, not refusal, message)
-        history = (*self._course.history, act)[-HISTORY_MAX:]
-        self._course = structs.replace(self._course, history=history)
+        self._keep(act)
+        if self._course.pauses != before.pauses:
+            self._tell_pause(act)
         if self._course.compensation is not None and before.compensation is None:
             self._stage("compensating", command.at_ms, place="1", reason=command.reason)
         if self._course.outcome != before.outcome:

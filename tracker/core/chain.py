@@ -1,11 +1,11 @@
 """What caused what: the events of a saga as a tree, and where it begins and ends."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tracker.core.cloudevent import SOURCE
-from tracker.core.saga import Saga, Seen, Step
+from tracker.core.saga import Saga, Seen, Step, marked
 
 UNKNOWN_FLOW = "(unknown)"
 """Stands for the flow of sagas that no flow file describes: they are tracked all the same."""
@@ -33,10 +33,12 @@ class Link(Struct, frozen=True, gc=False):
 
 
 def chain(saga: Saga) -> list[Link]:
-    """Every step exactly once, causes before their effects, siblings by time.
+    """Every step exactly once, those known beyond the limit too; causes before effects, siblings by time.
 
     Roots that are none by right come last: the saga lacks their cause.
     """
+    if saga.sample is not None:
+        saga = structs.replace(saga, steps=saga.steps | marked(saga))
     below, roots, strays = _sorted_tree(saga)
     links: list[Link] = []
     placed: set[str] = set()
@@ -95,13 +97,12 @@ def _after_ms(cause: Step, effect: Step) -> int | None:
 
 def first_event(saga: Saga) -> Seen | None:
     """The event that began the saga; None until it has been read."""
-    roots = [step.seen for step in saga.steps.values() if step.seen is not None and not step.seen.cause]
-    return min(roots, default=None)
+    return min((seen for seen in _seen(saga) if not seen.cause), default=None)
 
 
 def last_event(saga: Saga) -> Seen | None:
     """The newest event by its own time; None when only receipts are known."""
-    return max((step.seen for step in saga.steps.values() if step.seen is not None), default=None)
+    return max(_seen(saga), default=None)
 
 
 def forward_events(saga: Saga, undoing: Container[str] = frozenset()) -> list[Seen]:
@@ -143,7 +144,7 @@ def business_key(saga: Saga) -> str:
     first = first_event(saga)
     if first is not None and first.key:
         return first.key
-    keyed = [step.seen for step in saga.steps.values() if step.seen is not None and step.seen.key]
+    keyed = [seen for seen in _seen(saga) if seen.key]
     return min(keyed).key if keyed else ""
 
 
@@ -151,12 +152,14 @@ def began_ms(saga: Saga) -> int:
     """When the earliest thing known of it happened, milliseconds since the epoch."""
     if not saga.steps and saga.children:
         return saga.children[0].at_ms  # it is known by them alone as yet
-    return min((begin_ms(step) for step in saga.steps.values()), default=0)
+    known = saga.steps if saga.sample is None else saga.steps | marked(saga)
+    return min((begin_ms(step) for step in known.values()), default=0)
 
 
 def acted_ms(saga: Saga) -> int:
     """When the latest thing known of it happened: an event, or the end of an attempt."""
-    return max((_end_ms(step) for step in saga.steps.values()), default=began_ms(saga))
+    newest_ms = max((_end_ms(step) for step in saga.steps.values()), default=began_ms(saga))
+    return newest_ms if saga.sample is None else max(newest_ms, saga.sample.last_ms)
 
 
 def begin_ms(step: Step) -> int:
@@ -175,5 +178,24 @@ def _end_ms(step: Step) -> int:
     return max(ends if step.seen is None else [step.seen.time_ms, *ends])
 
 
+def _seen(saga: Saga) -> Iterator[Seen]:
+    """Every event that has been read, and is kept."""
+    for step in saga.steps.values():
+        if step.seen is not None:
+            yield step.seen
+    if saga.sample is not None:
+        for step in marked(saga).values():
+            if step.seen is not None:
+                yield step.seen
+
+
 def _by_time(saga: Saga, events: Iterable[str]) -> list[str]:
-    return sorted(events, key=lambda event: (begin_ms(saga.steps[event]), event))
+    """Oldest first; those of one millisecond as they lie in Kafka, which is how their producer sent them."""
+
+    def place(event: str) -> tuple[int, str, int, int, str]:
+        seen = saga.steps[event].seen
+        if seen is None:
+            return begin_ms(saga.steps[event]), "", 0, 0, event
+        return seen.time_ms, seen.topic, seen.partition, seen.offset, event
+
+    return sorted(events, key=place)

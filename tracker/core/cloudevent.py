@@ -1,7 +1,8 @@
 """An effect as the record it becomes: a CloudEvent in binary mode, like every event of the services.
 
 The data of lifecycle events, alerts and answers are the effects themselves as JSON; their JSON
-Schemas are published under docs/json.
+Schemas are published under docs/json. What is said of paused sagas is no event but a state: a record
+with the saga for its key, and none once it goes on.
 """
 
 from typing import NamedTuple, assert_never
@@ -9,13 +10,15 @@ from typing import NamedTuple, assert_never
 from msgspec import Struct, json
 
 from saga.core.envelope import Envelope
+from saga.core.pause import PAUSED_TOPIC, PausedSaga
 from tracker.core.command import Command
 from tracker.core.effect import (
     ALERTS_TOPIC,
     ANSWERS_TOPIC,
     LIFECYCLE_TOPIC,
     Alert,
-    Effect,
+    Announced,
+    Hold,
     Lifecycle,
     Publish,
     Reply,
@@ -30,14 +33,15 @@ class Written(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
 
 
 _encode = json.Encoder().encode
+_JSON_HEADERS = [("content-type", b"application/json")]
 
 
-def cloud_event(effect: Effect) -> Written:
+def cloud_event(effect: Announced) -> Written:
     """The record to be written. Its key is that of the saga, so that all of a saga keep their order."""
     # An alert about no saga is a saga of its own: every event has to belong to one.
     saga = effect.saga or effect.id
@@ -45,6 +49,11 @@ def cloud_event(effect: Effect) -> Written:
     key = saga
     value: bytes | None = None
     match effect:
+        case Hold():
+            paused = PausedSaga(effect.by, effect.reason, effect.at_ms)
+            return Written(
+                PAUSED_TOPIC, saga.encode(), None if effect.released else _encode(paused), _JSON_HEADERS
+            )
         case Lifecycle():
             name = f"saga.{effect.stage}"
         case Alert():
@@ -62,12 +71,12 @@ def cloud_event(effect: Effect) -> Written:
     )
 
 
-def topic_of(effect: Effect) -> str:
+def topic_of(effect: Announced) -> str:
     """Where it is written to."""
     return _TOPICS[type(effect)] if not isinstance(effect, Publish) else effect.topic
 
 
-_TOPICS = {Lifecycle: LIFECYCLE_TOPIC, Alert: ALERTS_TOPIC, Reply: ANSWERS_TOPIC}
+_TOPICS = {Lifecycle: LIFECYCLE_TOPIC, Alert: ALERTS_TOPIC, Reply: ANSWERS_TOPIC, Hold: PAUSED_TOPIC}
 
 
 def json_schemas() -> dict[str, dict[str, object]]:

@@ -14,10 +14,11 @@ from msgspec import DecodeError, json
 
 from saga.core.envelope import ID_LENGTH_MAX, Envelope, is_structured, read_envelope, read_structured
 from saga.core.errors import NotAnEvent
-from saga.core.receipt import Receipt, Receipts
-from tracker.core.command import Command
+from saga.core.receipt import RECEIPTS_TOPIC, Receipt, Receipts
+from saga.core.redrive import is_redriven
+from tracker.core.command import COMMANDS_TOPIC, Command
 from tracker.core.correlation import NO_SAGA, TOO_LONG, Correlated, Record, Rule, correlate
-from tracker.core.frame import ChildBegun, CommandSeen, EventSeen, Fact, ReceiptSeen
+from tracker.core.frame import ChildBegun, CommandSeen, EventSeen, Fact, Joined, ReceiptSeen
 
 NOT_AN_EVENT = "not-an-event"
 NOT_RECEIPTS = "not-receipts"
@@ -35,6 +36,9 @@ REASON_LENGTH_MAX = 1_000
 
 PAYLOAD_BYTES_MAX = 64 * 1024
 """A larger payload is not passed: it would be kept in the saga until its end."""
+
+_HISTORY_MS = 86_400_000
+"""An event that was recorded so much later than it happened is history that is imported."""
 
 SagaFacts = dict[str, list[Fact]]
 """Facts by the id of their saga, in the order in which they were read."""
@@ -64,13 +68,16 @@ def collect_events(
 ) -> None:
     """Add an `EventSeen` to `facts` for each of these records of a partition that is an event.
 
-    A record that is none by itself may be one by these rules. Of an event that begins a child saga the
-    parent is told as well.
+    A record that is none by itself may be one by these rules; the other sagas that it names are told what
+    they are joined with. Of an event that begins a child saga the parent is told as well.
     """
     known = facts.get
     needed, bytes_max = payloads
     for record in records:
+        if is_redriven(record.headers):
+            continue  # the event has been told of: this is no second one, whatever the operator changed in it
         data, key = record.value, record.key
+        rank, joins = 0, _NO_JOINS
         try:
             envelope = read_envelope(record.headers, record_time_ms=record.timestamp)
         except NotAnEvent:
@@ -83,6 +90,8 @@ def collect_events(
                     uncorrelated[topic, found] += 1
                     continue
                 envelope = found.envelope
+                joins = found.others
+                rank = found.rank
                 key = found.key.encode() if found.key else key
         event_type, source, cause = envelope.type, envelope.source, envelope.cause
         if len(event_type) + len(source) > NAMES_LENGTH_MAX or (cause and len(cause) > ID_LENGTH_MAX):
@@ -108,12 +117,18 @@ def collect_events(
             envelope.version,
             _payload(data, bytes_max) if event_type in needed else None,
             parent,
+            -1 if record.timestamp - envelope.time_ms < _HISTORY_MS else record.timestamp,
         )
+        for other in joins:
+            facts.setdefault(other, []).append(Joined(envelope.saga, rank, fact.told_ms))
         others = known(envelope.saga)
         if others is None:
             facts[envelope.saga] = [fact]
         else:
             others.append(fact)
+
+
+_NO_JOINS: tuple[str, ...] = ()
 
 
 def collect_receipts(
@@ -153,6 +168,19 @@ def collect_commands(
             uncorrelated[topic, TOO_LONG] += 1
         else:
             facts.setdefault(command.saga, []).append(_command_seen(command))
+
+
+def why_uncorrelated(topic: str, partition: int, record: Record, rules: Collection[Rule] = ()) -> str:
+    """Why no saga is told of this record; "" if one is. Of a batch of receipts the first reason counts."""
+    facts: SagaFacts = {}
+    uncorrelated: Uncorrelated = Counter()
+    if topic == RECEIPTS_TOPIC:
+        collect_receipts(topic, [record], facts, uncorrelated)
+    elif topic == COMMANDS_TOPIC:
+        collect_commands(topic, [record], facts, uncorrelated)
+    else:
+        collect_events(topic, partition, [record], facts, uncorrelated, rules=rules)
+    return next((reason for _, reason in uncorrelated), "")
 
 
 _receipts = json.Decoder(Receipts)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 COMMANDS_TOPIC = "saga.commands"
 
-Action = Literal["cancel", "compensate", "retry", "skip", "done", "note"]
+Action = Literal["cancel", "compensate", "pause", "resume", "retry", "skip", "done", "note"]
 
 
 class Command(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -21,8 +21,9 @@ class Command(Struct, frozen=True, omit_defaults=True, gc=False):
     by, reason : who asks, and why. Neither may be empty.
     at_ms : when it was given, milliseconds since the Unix epoch.
     action : `cancel` ends the saga, and undoes it first unless `undo` is false; `compensate` undoes what
-        can be undone; `retry`, `skip` and `done` are about an undo that is stuck: attempt it once more,
-        leave it, or take it for done by hand; `note` only writes the reason into the saga's history.
+        can be undone; `pause` has services park its events and stops its clocks until `resume`; `retry`,
+        `skip` and `done` are about an undo that is stuck: attempt it once more, leave it, or take it for done
+        by hand; `note` only writes the reason into the saga's history.
     event : for `retry`, `skip` and `done`: id of the event whose undo is meant; "" for all that are stuck.
     undo : for `cancel`.
     """

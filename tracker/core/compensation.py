@@ -8,7 +8,8 @@ The rules:
 * An event is undone by one command. It is sent again when the service gave it up, or the confirmation
   did not come within `undo_within`; each time under the same id, derived from the event. So a service
   that was only slow, and finds all attempts at once, obeys one of them.
-* `reverse` undoes the newest event first and waits for each confirmation; `parallel` does not wait.
+* `reverse` undoes the newest event first, an effect always before its cause, and waits for each
+  confirmation; `parallel` does not wait.
 * An event that comes when its saga is being compensated, or has been, is undone as well.
 * A confirmation belongs to the nearest event among its causes that it can undo; one without such a
   cause to the only event that it can undo. So what a service undid by itself is not undone again.
@@ -52,15 +53,17 @@ class PlannedUndo(NamedTuple):
 
 
 def actions(flow: Flow, timeline: Timeline, past_pivot: bool) -> list[Action]:
-    """The events that are to be undone, newest first; behind a pivot only if `past_pivot`."""
-    pivots = [time_ms for time_ms, _ in timeline.of(*flow.pivots)]
+    """The events that are to be undone, newest first, effects before their causes; behind a pivot only
+    if `past_pivot`.
+    """
+    pivots = [timeline.moment(event) for _, event in timeline.of(*flow.pivots)]
     found = []
     for name, undo in flow.undoes.items():
-        for time_ms, event in timeline.of(name):
+        for _, event in timeline.of(name):
             seen = timeline.step(event).seen
-            if seen is not None and (past_pivot or not pivots or time_ms < pivots[0]):
+            if seen is not None and (past_pivot or not pivots or timeline.moment(event) < min(pivots)):
                 found.append(Action(event, seen, undo))
-    return sorted(found, key=lambda action: (action.seen.time_ms, action.event), reverse=True)
+    return sorted(found, key=lambda action: (timeline.moment(action.event), action.event), reverse=True)
 
 
 def pivot(flow: Flow, timeline: Timeline) -> str:

@@ -67,7 +67,8 @@ class Moment(Struct, frozen=True):
 class Rule(Struct, frozen=True, dict=True):
     """One version of a correlation rule. `source` is the text of its file.
 
-    Of several places for one attribute the first counts at which there is something.
+    Of several places for one attribute the first counts at which there is something. With `keys`, which
+    have names, `saga` is empty.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Rule(Struct, frozen=True, dict=True):
     origin: tuple[Place, ...] = ()
     description: str = ""
     source: str = ""
+    keys: tuple[tuple[str, tuple[Place, ...]], ...] = ()
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -130,10 +132,16 @@ class Record(Protocol):
 
 
 class Correlated(NamedTuple):
-    """The event that a record is, and its business key; None: the key of the record."""
+    """The event that a record is, and its business key; None: the key of the record.
+
+    `rank` is the number of the key that names its saga, and `others` are the sagas that the record names
+    by later keys.
+    """
 
     envelope: Envelope
     key: str | None
+    rank: int = 0
+    others: tuple[str, ...] = ()
 
 
 def correlate(rules: Iterable[Rule], topic: str, partition: int, record: Record) -> Correlated | str:
@@ -149,13 +157,19 @@ def correlate(rules: Iterable[Rule], topic: str, partition: int, record: Record)
 
 
 def _correlated(rule: Rule, topic: str, partition: int, reading: "_Reading") -> Correlated | str:
-    saga = reading.text(rule.saga)
+    named = [
+        (rank, f"{name}:{value}")
+        for rank, (name, places) in enumerate(rule.keys)
+        if (value := reading.text(places))
+    ]
+    rank, saga = named[0] if named else (0, reading.text(rule.saga))
+    others = tuple(other for _, other in named[1:])
     event_type = reading.text(rule.type) if saga else ""
     if not (saga and event_type):
         return NOT_JSON if reading.broken else NO_TYPE if saga else NO_SAGA
     # Digits in front: events of one moment stand in the order of their offsets.
     event = reading.text(rule.id) or f"{topic}-{partition}-{reading.record.offset:0{_OFFSET_DIGITS}}"
-    if len(event) > ID_LENGTH_MAX or len(saga) > ID_LENGTH_MAX:
+    if max(map(len, (event, saga, *others))) > ID_LENGTH_MAX:
         return TOO_LONG
     time_ms = reading.time_ms(rule.time)
     if time_ms is None:
@@ -168,7 +182,7 @@ def _correlated(rule: Rule, topic: str, partition: int, reading: "_Reading") -> 
         time_ms,
         reading.text(rule.cause) or None,
     )
-    return Correlated(envelope, reading.text(rule.key) or None)
+    return Correlated(envelope, reading.text(rule.key) or None, rank, others)
 
 
 class _Reading:

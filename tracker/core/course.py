@@ -11,6 +11,9 @@ from msgspec import Struct
 from tracker.core.command import Action
 
 HISTORY_MAX = 100
+PAUSES_MAX = 100
+TOLD_MAX = 1_000
+"""Warnings and breaches of one saga. The clocks of others run out without a word."""
 
 UndoStatus = Literal["planned", "running", "undeliverable", "stuck", "confirmed", "skipped", "done"]
 """`skipped` and `done` by an operator's hand; `undeliverable` until a service announces the command."""
@@ -97,11 +100,23 @@ class Act(Struct, frozen=True, array_like=True, gc=False):
     message: str
 
 
+class Pause(Struct, frozen=True, array_like=True, gc=False):
+    """A time in which the saga stood still, by whom and why; `to_ms` is -1 as long as it does."""
+
+    from_ms: int
+    by: str
+    reason: str
+    to_ms: int = -1
+
+
 Outcome = Literal["", "completed", "failed", "cancelled"]
 
 
 class Course(Struct, frozen=True, array_like=True, gc=False):
-    """`flow` is "" for a saga of no known flow, which only an operator can have given a course."""
+    """`flow` is "" for a saga of no known flow, which only an operator can have given a course.
+
+    `pauses` are in their order and do not overlap; only the last one may go on.
+    """
 
     flow: str = ""
     flow_version: int = 0
@@ -110,3 +125,9 @@ class Course(Struct, frozen=True, array_like=True, gc=False):
     told: tuple[Told, ...] = ()
     compensation: CompensationState | None = None
     history: tuple[Act, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+
+    @property
+    def paused(self) -> Pause | None:
+        """The pause that goes on; None if the saga is not paused."""
+        return self.pauses[-1] if self.pauses and self.pauses[-1].to_ms < 0 else None

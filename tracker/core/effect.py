@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tracker.core.frame import Fact
+
 LIFECYCLE_TOPIC = "saga.lifecycle"
 ALERTS_TOPIC = "saga.alerts"
 ANSWERS_TOPIC = "saga.answers"
@@ -22,8 +24,26 @@ Stage = Literal[
     "failed",
     "stuck",
     "cancelled",
+    "paused",
+    "resumed",
+    "joined",
 ]
-Cause = Literal["warning", "breach", "stuck", "undeliverable", "past-pivot", "expression", "source-gone"]
+Cause = Literal[
+    "warning",
+    "breach",
+    "stuck",
+    "undeliverable",
+    "past-pivot",
+    "expression",
+    "source-gone",
+    "unreadable-row",
+    "too-many-events",
+    "abandoned",
+    "tracker-behind",
+    "tracker-caught-up",
+    "contradiction",
+    "paused",
+]
 
 
 class Publish(Struct, frozen=True, gc=False):
@@ -51,7 +71,8 @@ class Lifecycle(Struct, frozen=True, omit_defaults=True, gc=False):
     at_ms : when that was, in the time of the events and not of the tracker's clock.
     rule : the SLA rule, with `warned` and `breached`.
     due_ms : its deadline; -1 otherwise.
-    reason : why, with `compensating`, `stuck` and `cancelled`.
+    reason : why, with `compensating`, `stuck`, `cancelled`, `paused` and `resumed`; with `joined` the saga
+        that it belongs to.
     """
 
     id: str
@@ -69,7 +90,7 @@ class Lifecycle(Struct, frozen=True, omit_defaults=True, gc=False):
 class Alert(Struct, frozen=True, omit_defaults=True, gc=False):
     """Somebody should look at the saga. A CloudEvent `saga.alert.<cause>` on `saga.alerts`.
 
-    `source-gone` is about no saga: `saga` is "".
+    `source-gone` and those about the tracker itself are about no saga: `saga` is "".
     """
 
     id: str
@@ -98,4 +119,26 @@ class Reply(Struct, frozen=True, gc=False):
     at_ms: int
 
 
-Effect = Publish | Lifecycle | Alert | Reply
+class Hold(Struct, frozen=True, gc=False):
+    """Services are to leave the saga alone, or once `released` to go on with it: see `saga.core.pause`."""
+
+    id: str
+    saga: str
+    by: str
+    reason: str
+    at_ms: int
+    released: bool
+
+
+Announced = Publish | Lifecycle | Alert | Reply | Hold
+"""What becomes a record of its own: a CloudEvent, but for a hold."""
+
+
+class HandOn(Struct, frozen=True, gc=False):
+    """Facts that another saga is to be told, as a frame without watermarks."""
+
+    saga: str
+    facts: tuple[Fact, ...]
+
+
+Effect = Announced | HandOn

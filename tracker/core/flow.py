@@ -122,6 +122,12 @@ class WhenBreach(Struct, frozen=True, tag_field="when", tag=True):
     rule: str
 
 
+class WhenRetries(Struct, frozen=True, tag_field="when", tag=True):
+    """Pause when a handler has failed so often with one event, and is going to try again."""
+
+    attempts: int
+
+
 Trigger = WhenEvent | WhenDeadLetter | WhenBreach
 
 
@@ -144,6 +150,7 @@ class Flow(Struct, frozen=True, dict=True):
     events: Mapping[str, Milestone] = {}
     rules: tuple[Rule, ...] = ()
     compensation: Compensation = Compensation()
+    pauses: tuple[WhenDeadLetter | WhenRetries, ...] = ()
     description: str = ""
     source: str = ""
 
@@ -182,6 +189,11 @@ class Flow(Struct, frozen=True, dict=True):
     def dead_letters(self) -> tuple[WhenDeadLetter, ...]:
         """The triggers on dead letters."""
         return tuple(trigger for trigger in self.compensation.triggers if isinstance(trigger, WhenDeadLetter))
+
+    @cached_property
+    def retries_watched(self) -> int:
+        """After how many failed attempts a pause may be due; 0 for never."""
+        return min((rule.attempts for rule in self.pauses if isinstance(rule, WhenRetries)), default=0)
 
     @cached_property
     def times_answers(self) -> bool:
@@ -233,6 +245,7 @@ class Flows:
         for flow in sorted(self._by_version.values(), key=lambda flow: (flow.version, flow.name)):
             newest[flow.name] = flow
         self._newest = newest
+        self.retired = retired
         self._beginning = {
             flow.begins: flow for flow in newest.values() if (flow.name, flow.version) not in retired
         }

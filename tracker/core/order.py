@@ -42,6 +42,11 @@ class FrameOrder:
         self._next[partition] = offset + 1
         return Place.NEXT
 
+    @property
+    def partitions(self) -> list[int]:
+        """Those that are ours."""
+        return list(self._next)
+
     def expected(self, partition: int) -> int | None:
         """The offset of the next frame of a partition; None if it is not ours."""
         return self._next.get(partition)

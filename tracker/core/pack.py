@@ -1,11 +1,12 @@
 """Facts into frames: by partition of `saga.steps`, never too many and never too large."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from tracker.core.collect import SagaFacts
-from tracker.core.frame import Fact, Watermark, encode_frame, saga_partition
+from tracker.core.frame import Fact, Read, Watermark, encode_frame, saga_partition
 
 
 class FrameLimits(Struct, frozen=True):
@@ -30,18 +31,31 @@ def by_partition(facts: SagaFacts, partitions: int) -> dict[int, SagaFacts]:
     return found
 
 
-def pack(facts: SagaFacts, watermarks: list[Watermark], limits: FrameLimits) -> Packed:
+def pack(
+    facts: SagaFacts, watermarks: list[Watermark], limits: FrameLimits, read: Sequence[Read] = ()
+) -> Packed:
     """The frames for one partition; without facts it is one that carries the watermarks alone.
 
-    The watermarks are in the last frame only: they hold for whoever has read all of them. A fact
-    that cannot be encoded, or fills a frame by itself, is refused and does not hold up the others.
+    The watermarks, and what was read, are in the last frame only: they hold for whoever has read all of
+    them. A fact that cannot be encoded, or fills a frame by itself, is refused and does not hold up the
+    others.
     """
     packed = Packed([], [])
     chunks = list(_chunks(facts, limits.steps)) or [[]]
     for chunk in chunks[:-1]:
-        _encode(chunk, [], limits, packed)
-    _encode(chunks[-1], watermarks, limits, packed)
+        _encode(chunk, _NOTHING, limits, packed)
+    _encode(chunks[-1], _Tail(watermarks, read), limits, packed)
     return packed
+
+
+class _Tail(NamedTuple):
+    """What the last frame carries besides facts."""
+
+    watermarks: list[Watermark]
+    read: Sequence[Read] = ()
+
+
+_NOTHING = _Tail([])
 
 
 Chunk = list[tuple[str, list[Fact]]]
@@ -66,23 +80,23 @@ def _chunks(facts: SagaFacts, steps_max: int) -> Iterator[Chunk]:
         yield chunk
 
 
-def _encode(chunk: Chunk, watermarks: list[Watermark], limits: FrameLimits, packed: Packed) -> None:
-    frame = _encoded(chunk, watermarks)
+def _encode(chunk: Chunk, tail: _Tail, limits: FrameLimits, packed: Packed) -> None:
+    frame = _encoded(chunk, tail)
     if frame is not None and (len(frame) <= limits.bytes or not chunk):
         packed.frames.append(frame)
         return
     first, second = _halves(chunk)
     if second:
-        _encode(first, [], limits, packed)
-        _encode(second, watermarks, limits, packed)
+        _encode(first, _NOTHING, limits, packed)
+        _encode(second, tail, limits, packed)
     else:
         packed.refused.append(first[0][1][0])
-        _encode([], watermarks, limits, packed)
+        _encode([], tail, limits, packed)
 
 
-def _encoded(chunk: Chunk, watermarks: list[Watermark]) -> bytes | None:
+def _encoded(chunk: Chunk, tail: _Tail) -> bytes | None:
     try:
-        return encode_frame(dict(chunk), watermarks)
+        return encode_frame(dict(chunk), *tail)
     except (OverflowError, UnicodeEncodeError):
         return None  # a number or a text that MessagePack does not know, from a foreign service
 

@@ -98,9 +98,9 @@ class Forecast(NamedTuple):
 
 
 def journey(saga: Saga, flow: Flow) -> Journey | None:
-    """How a saga went, for the history of its flow; None unless it completed without being undone."""
+    """How a saga went, for the history of its flow; None unless it completed, not undone and not paused."""
     course = saga.course
-    if course is None or course.outcome != "completed" or course.compensation is not None:
+    if course is None or course.outcome != "completed" or course.compensation is not None or course.pauses:
         return None
     timeline = Timeline(saga)
     end_ms = course.ended_ms

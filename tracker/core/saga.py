@@ -6,7 +6,7 @@ steps and the same bytes (`tracker.core.fold`). Its course is what the tracker h
 Texts that may be absent are "" here and not None, so that all of them can be compared.
 """
 
-from msgspec import DecodeError, Struct, msgpack
+from msgspec import DecodeError, Struct, msgpack, structs
 
 from saga.core.receipt import Outcome
 from tracker.core.course import Course
@@ -15,18 +15,28 @@ from tracker.core.errors import UnreadableSaga
 SAGAS_CHANGELOG_TOPIC = "saga-tracker-sagas-changelog"
 """Compacted; key: the id of the saga, value: `encode_saga`, or null once the saga is removed."""
 
-SAGA_VERSION = 2
+TRACKER_GROUP = "saga-tracker"
+"""The consumer group of the trackers. Its name and that of the table make the changelog's."""
 
-STEPS_MAX = 4_000
-"""Steps of one saga. So many, at some 180 bytes with a receipt each, fit into a Kafka record of 1 MB."""
+SAGA_VERSION = 4
+
+STEPS_MAX = 500
+"""Steps of one saga that are kept whole. Each change of a saga writes all of them, some 90 KB: so many more
+than nearly every saga has, and few enough that a saga of a hundred thousand events costs no more for each."""
+
+MARKS_PER_TYPE_MAX = 16
+MARKED_TYPES_MAX = 200
+SILENCE_TOLD_MS = 10_000
+"""How exactly it is kept when a saga was heard of last: what is always news would always be written."""
 
 COPIES_MAX = 16
 HANDLINGS_MAX = 64
 CHILDREN_MAX = 1_000
 ATTEMPTS_MAX = 16
+REFUSED_MAX = 16
 
 # What an attempt came to, by the number that stands for it on the wire: never reorder.
-OUTCOMES: tuple[Outcome, ...] = ("retrying", "dead-lettered", "ignored", "handled")
+OUTCOMES: tuple[Outcome, ...] = ("retrying", "dead-lettered", "ignored", "handled", "parked")
 
 
 class Attempt(Struct, frozen=True, order=True, array_like=True, gc=False):
@@ -138,27 +148,104 @@ class Child(Struct, frozen=True, order=True, array_like=True, gc=False):
     type: str
 
 
+class Mark(Struct, frozen=True, order=True, array_like=True, gc=False):
+    """An event of a saga beyond its limit: that it came, and what undoing it needs."""
+
+    time_ms: int
+    event: str
+    seen: Seen
+    data: bytes = b""
+
+    @property
+    def step(self) -> Step:
+        return Step(self.seen, (), (), self.data)
+
+
+class Sample(Struct, frozen=True, array_like=True, gc=False):
+    """What a saga has instead of all of its steps once there are more than `STEPS_MAX`.
+
+    Attributes
+    ----------
+    level : its steps are one in 2 ** `level` of those it has had.
+    marks : by type the earliest events, `MARKS_PER_TYPE_MAX` of each of `MARKED_TYPES_MAX` types, whether
+        they are among the steps or not: how it goes along its flow can be told by these.
+    last_ms : time of its newest event, rounded down to `SILENCE_TOLD_MS`.
+    """
+
+    level: int
+    marks: dict[str, tuple[Mark, ...]]
+    last_ms: int
+
+
+class Link(Struct, frozen=True, order=True, array_like=True, gc=False):
+    """A saga that another one belongs to, known by the key of this rank (`tracker.core.join`)."""
+
+    rank: int
+    saga: str
+
+
+class Joins(Struct, frozen=True, array_like=True, gc=False):
+    """What a saga that is named by one of several keys is joined with.
+
+    Attributes
+    ----------
+    links : by rank, one of each: it belongs to the first one.
+    refused : those that contradict these, the first `REFUSED_MAX`.
+    """
+
+    links: tuple[Link, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
 class Saga(Struct, frozen=True, array_like=True, gc=False):
     """One business transaction. `steps` are by event id, in the order of the ids.
 
-    `due_ms` is the next moment at which time alone changes the saga, -1 if there is none; it stands
-    first so that an index of deadlines can be read without the rest. `course` is None as long as
-    nothing was decided: no known flow begins with its first event, and no operator did anything.
-    `children` are sorted, the oldest `CHILDREN_MAX`. A saga may be known by its children alone.
+    `due_ms` is the next moment at which time alone changes the saga, -1 if there is none, and `heard_ms`
+    when it was last heard of, by the times of its facts and rounded down to `SILENCE_TOLD_MS`; they stand
+    first so that indexes can be read without the rest. `course` is None as long as nothing was decided: no
+    known flow begins with its first event, and no operator did anything. `children` are sorted, the oldest
+    `CHILDREN_MAX`. A saga may be known by its children alone. `sample` is None as long as it has all of its
+    steps. `joins` is None for those that no record names by several keys.
     """
 
     version: int
     id: str
     due_ms: int
+    heard_ms: int
     steps: dict[str, Step]
     course: Course | None = None
     parent: Parent | None = None
     children: tuple[Child, ...] = ()
+    sample: Sample | None = None
+    joins: Joins | None = None
+
+    @property
+    def joined(self) -> str:
+        """The saga that this one belongs to, "" for itself. One that does has no steps: it handed them on."""
+        return self.joins.links[0].saga if self.joins is not None and self.joins.links else ""
 
     @property
     def truncated(self) -> bool:
-        """Whether the saga reached its limit: there may be events that are not among its steps."""
-        return len(self.steps) >= STEPS_MAX
+        """Whether there are events that are not among its steps."""
+        return self.sample is not None
+
+    @property
+    def events(self) -> int:
+        """How many events the saga has; about as many, where it has only a sample of them."""
+        return len(self.steps) << (0 if self.sample is None else self.sample.level)
+
+
+def marked(saga: Saga) -> dict[str, Step]:
+    """The events that are known to have come and are not among the steps, by id."""
+    if saga.sample is None:
+        return {}
+    marks = (mark for marks in saga.sample.marks.values() for mark in marks)
+    return {mark.event: mark.step for mark in marks if mark.event not in saga.steps}
+
+
+def with_marks(saga: Saga) -> Saga:
+    """The saga with these among its steps, to look at and not to keep; itself if it has all of its steps."""
+    return saga if saga.sample is None else structs.replace(saga, steps=saga.steps | marked(saga))
 
 
 encode_saga = msgpack.Encoder().encode
@@ -180,8 +267,25 @@ def decode_saga(value: bytes) -> Saga:
     except (DecodeError, UnicodeDecodeError) as error:
         raise UnreadableSaga(f"no saga of format version {SAGA_VERSION}: {error}") from error
     if saga.version != SAGA_VERSION:
-        raise UnreadableSaga(
-            f"a saga of format version {saga.version}, but this tracker reads {SAGA_VERSION}: "
-            "run the version of the tracker that wrote it"
-        )
+        raise UnreadableSaga(other_version(saga.version))
     return saga
+
+
+class SagaHead(Struct, frozen=True, array_like=True, gc=False):
+    """The first fields of a saga; the others are skipped, which is what makes reading many quick."""
+
+    version: int
+    id: str
+    due_ms: int
+    heard_ms: int
+
+
+decode_head = msgpack.Decoder(SagaHead).decode
+
+
+def other_version(version: int) -> str:
+    """What to say of a saga of this format version, and what to do."""
+    return (
+        f"a saga of format version {version}, but this tracker reads {SAGA_VERSION}: "
+        "run the version of the tracker that wrote it"
+    )

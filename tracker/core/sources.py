@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from saga.core.errors import DeclarationError
+from saga.core.receipt import ServiceAnnouncement
 
 _NAMES = re.compile(r"[\w.\-]+(\s*,\s*[\w.\-]+)*", re.ASCII)
 
@@ -38,6 +39,15 @@ class TopicSelection:
         if self._pattern is not None:
             return self._pattern.fullmatch(topic) is not None
         return topic in self._names
+
+
+def announced_topics(services: Iterable[ServiceAnnouncement]) -> frozenset[str]:
+    """All topics that one of the services subscribes to or publishes on."""
+    topics = set[str]()
+    for service in services:
+        topics.update(part.topic for part in service.subscribes)
+        topics.update(part.topic for part in service.publishes)
+    return frozenset(topics)
 
 
 def business_topics(

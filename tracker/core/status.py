@@ -14,6 +14,8 @@ compensating      compensated   all undos are settled and the last event is publ
                   stuck         an undo has used up its attempts
 stuck             compensating  an operator had it tried again, skipped it or did it by hand
 compensated       compensating  another event came that has to be undone
+any               paused        an operator or a rule of the flow has its events left alone for now
+paused            what it was   an operator let it go on
 
 One of no known flow ends when nobody is left to answer:
 
@@ -42,6 +44,7 @@ class Status(StrEnum):
 
     open : it goes on: a subscribed service has not answered an event, or the flow is not at its end.
     retrying : the same, and a handler that failed is going to try again.
+    paused : services park its events, its clocks stand still and nothing is undone, until `saga resume`.
     compensating : what was done for it is being undone.
     stuck : an undo has failed for good: an operator has to `saga retry`, `skip` or `done` it.
     compensated : all that was done for it is undone.
@@ -52,6 +55,7 @@ class Status(StrEnum):
 
     OPEN = "open"
     RETRYING = "retrying"
+    PAUSED = "paused"
     COMPENSATING = "compensating"
     STUCK = "stuck"
     COMPENSATED = "compensated"
@@ -59,6 +63,9 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
     COMPLETED = "completed"
 
+
+UNANSWERED = frozenset({"retrying", "parked"})
+"""What a handler says of an event that it is going to handle."""
 
 ENDED = frozenset({Status.COMPENSATED, Status.FAILED, Status.CANCELLED, Status.COMPLETED})
 """Nothing more is going to happen by itself."""
@@ -74,6 +81,7 @@ class Waiting(Struct, frozen=True, gc=False):
     attempt : the last failed one, counted from 1; 0 when the service has not answered at all.
     error : class of the exception of that attempt.
     retry_at_ms : when the next attempt is due; -1 when not known.
+    parked_ms : since when the service has the event parked, as the saga is paused; -1 if it has not.
     """
 
     event: str
@@ -84,6 +92,7 @@ class Waiting(Struct, frozen=True, gc=False):
     attempt: int = 0
     error: str = ""
     retry_at_ms: int = -1
+    parked_ms: int = -1
 
     @property
     def retrying(self) -> bool:
@@ -104,9 +113,9 @@ def status(saga: Saga, subscriptions: Subscriptions) -> Status:
 
 def judged(saga: Saga, owed: Sequence[Waiting], given_up: Sequence[DeadLettered]) -> Status:
     """The same, from answers that have been asked for already."""
-    decided = None if saga.course is None else _decided(saga.course)
-    if decided is not None:
-        return decided
+    by_course = None if saga.course is None else decided(saga.course)
+    if by_course is not None:
+        return by_course
     if any(answer.retrying for answer in owed):
         return Status.RETRYING
     if saga.course is not None and saga.course.flow:
@@ -116,8 +125,10 @@ def judged(saga: Saga, owed: Sequence[Waiting], given_up: Sequence[DeadLettered]
     return Status.FAILED if given_up else Status.COMPLETED
 
 
-def _decided(course: Course) -> Status | None:
+def decided(course: Course) -> Status | None:
     """How the saga stands by what the tracker has decided; None where it has not decided anything."""
+    if course.paused is not None:
+        return Status.PAUSED
     undoing = course.compensation
     if undoing is not None:
         if undoing.stuck:
@@ -168,7 +179,9 @@ def _owed(event: str, step: Step, subscriptions: Subscriptions) -> Iterator[Wait
     event_type = "" if seen is None else seen.type
     for service, handling in answers.items():
         last = handling.standing
-        if last.outcome == "retrying":
+        if last.outcome == "parked":
+            yield Waiting(event, event_type, service, handling.handler, begin_ms(step), parked_ms=last.at_ms)
+        elif last.outcome == "retrying":
             since_ms = begin_ms(step)
             yield Waiting(
                 event,

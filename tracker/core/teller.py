@@ -2,8 +2,8 @@
 
 from saga.core.ids import derived_id
 from tracker.core.compensation import command_data
-from tracker.core.course import Course
-from tracker.core.effect import Alert, Cause, Effect, Lifecycle, Publish, Reply, Stage
+from tracker.core.course import Act, Course
+from tracker.core.effect import Alert, Cause, Effect, Hold, Lifecycle, Publish, Reply, Stage
 from tracker.core.flow import Emit, ExpressionFailed
 from tracker.core.frame import CommandSeen
 from tracker.core.subscriptions import Subscriptions
@@ -85,7 +85,7 @@ class Teller:
     ) -> str:
         """Publish what a flow file asks for because of `event`; its id, "" if it can't be made."""
         topic = self._subscriptions.topic_of(emit.type)
-        step = self._timeline.steps.get(event)
+        step = self._timeline.known(event)
         try:
             if not topic:
                 raise ExpressionFailed(f"no service announces {emit.type}, so its topic is not known")
@@ -99,6 +99,11 @@ class Teller:
             Publish(event_id, self._saga_id, topic, emit.type, cause or event, key, data, self._wall_ms)
         )
         return event_id
+
+    def hold(self, act: Act, at_ms: int, *, released: bool) -> None:
+        """Services are to leave the saga alone, or to go on with it."""
+        effect_id = derived_id(act.command, "tracker.hold", 0)
+        self.effects.append(Hold(effect_id, self._saga_id, act.by, act.reason, at_ms, released))
 
     def reply(self, command: CommandSeen, accepted: bool, message: str) -> None:
         """Tell the operator what became of a command."""

@@ -1,8 +1,9 @@
 """The events of a saga by type and time, for rules that ask when something came."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from tracker.core.saga import Saga, Seen, Step
+from tracker.core.saga import Saga, Seen, Step, marked
 
 
 class Timeline:
@@ -10,11 +11,14 @@ class Timeline:
 
     def __init__(self, saga: Saga) -> None:
         self.steps = saga.steps
+        """Those of which all is known; a saga of very many events has only some (`Saga.sample`)."""
+        self.sample = saga.sample
+        self._marked = {} if saga.sample is None else marked(saga)
         self.root: str | None = None
         """Id of the event that began the saga; None until it has been read."""
         first: Seen | None = None
         by_type: dict[str, list[tuple[int, str]]] = {}
-        for event, step in saga.steps.items():
+        for event, step in chain(saga.steps.items(), self._marked.items()):
             seen = step.seen
             if seen is not None:
                 by_type.setdefault(seen.type, []).append((seen.time_ms, event))
@@ -44,15 +48,27 @@ class Timeline:
         return sorted(time_ms for events in self.by_type.values() for time_ms, _ in events)
 
     def step(self, event: str) -> Step:
-        return self.steps[event]
+        return self.steps.get(event) or self._marked[event]
+
+    def known(self, event: str) -> Step | None:
+        """The same; None if the saga has no such event, or it is beyond its limit."""
+        return self.steps.get(event) or self._marked.get(event)
+
+    def moment(self, event: str) -> tuple[int, int]:
+        """When an event came, for the order of events: never before its causes, whatever their clocks say."""
+        causes = list(self.causes(event))
+        times = [
+            step.seen.time_ms for known in (event, *causes) if (step := self.step(known)).seen is not None
+        ]
+        return max(times, default=0), len(causes)
 
     def causes(self, event: str) -> Iterator[str]:
         """The causes of an event that are among the steps: its own, that one's, and so on."""
         passed = {event}
-        step = self.steps.get(event)
+        step = self.known(event)
         while step is not None and step.seen is not None and step.seen.cause not in passed:
             cause = step.seen.cause
-            step = self.steps.get(cause)
+            step = self.known(cause)
             if step is not None:
                 passed.add(cause)
                 yield cause

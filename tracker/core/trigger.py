@@ -1,9 +1,9 @@
-"""What triggers a compensation, found among the news of one step."""
+"""What triggers a compensation or a pause, found among the news of one step."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tracker.core.flow import ExpressionFailed, Flow, WhenEvent
+from tracker.core.flow import ExpressionFailed, Flow, WhenDeadLetter, WhenEvent, WhenRetries
 from tracker.core.status import standings
 from tracker.core.timeline import Timeline
 from tracker.core.variables import variables
@@ -32,6 +32,37 @@ def by_events(flow: Flow, timeline: Timeline, saga_id: str, events: Iterable[str
                 condition = "" if trigger.condition is None else trigger.condition.text
                 reason = f"the condition {condition!r} on {seen.type} has no answer: {error}"
                 yield Triggered(reason, event, seen.time_ms, unanswered=True)
+
+
+class Failing(NamedTuple):
+    """A reason to pause: how a service failed with an event, and the time of that attempt."""
+
+    reason: str
+    event: str
+    service: str
+    at_ms: int
+
+
+def failing(flow: Flow, timeline: Timeline, events: Iterable[str]) -> Iterator[Failing]:
+    """What the flow pauses a saga for, among the answers to these events."""
+    for event in events:
+        step = timeline.steps.get(event)
+        if step is None or (step.seen is not None and step.seen.type in flow.undo_words):
+            continue
+        event_type = "an event" if step.seen is None else step.seen.type
+        for service, handling in standings(step).items():
+            last = handling.standing
+            for rule in flow.pauses:
+                match rule:
+                    case WhenDeadLetter(services):
+                        meant = last.outcome == "dead-lettered" and (not services or service in services)
+                        reason = f"{service} gave up {event_type}"
+                    case WhenRetries(attempts):
+                        meant = last.outcome == "retrying" and last.number >= attempts
+                        reason = f"{service} has failed {last.number} times with {event_type}"
+                if meant:
+                    yield Failing(reason, event, service, last.at_ms)
+                    break
 
 
 def _holds(trigger: WhenEvent, timeline: Timeline, saga_id: str, event: str) -> bool:

@@ -10,9 +10,9 @@ from tracker.core.timeline import Timeline
 def variables(timeline: Timeline, saga_id: str, event: str, reason: str) -> dict[str, Any]:
     """The variables for an expression about `event`, see `tracker.core.flow.Expression`."""
     root = timeline.root
-    step = timeline.steps.get(event)
+    step = timeline.known(event)
     seen = None if step is None else step.seen
-    first = None if root is None else timeline.steps[root].seen
+    first = None if root is None else timeline.step(root).seen
     return {
         "data": _payload(timeline, event),
         "first": _payload(timeline, root),
@@ -28,7 +28,7 @@ def variables(timeline: Timeline, saga_id: str, event: str, reason: str) -> dict
 
 
 def _payload(timeline: Timeline, event: str | None) -> Any:
-    step = None if event is None else timeline.steps.get(event)
+    step = None if event is None else timeline.known(event)
     if step is None or not step.data:
         return {}
     try:

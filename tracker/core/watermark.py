@@ -1,7 +1,8 @@
 """Watermarks: how far in time each source partition has been read (DESIGN, section 5).
 
-While the collector is behind, time stands at the last record it read. Once it has read all there
-is, time stands at the moment Kafka last said so: not at the clock's time, because a broker that
+While the collector is behind, time stands at the last record it read, less the delay that producers
+have: another one may have stamped a record earlier that stands behind it. Once it has read all there
+is, time stands at the moment Kafka was last asked: not at the clock's time, because a broker that
 has fallen silent says nothing about what it missed. An open transaction holds time back, since
 the awaited event may lie in it.
 """
@@ -21,7 +22,7 @@ class Reading(NamedTuple):
     position : offset of the next record to read.
     stable_end : the last stable offset: where the first open transaction begins, or the end.
     end : the high watermark: offset of the next record to be written.
-    polled_ms : when Kafka last told the two ends.
+    polled_ms : when Kafka was asked for the two ends.
     last_record_ms : timestamp of the last record read; None before the first one.
     """
 
@@ -45,8 +46,32 @@ def watermark(reading: Reading, known_ms: int | None, delay_ms: int) -> int | No
     elif reading.last_record_ms is None or reading.last_record_ms < 0:
         return known_ms
     else:
-        found = min(reading.last_record_ms, now_ms)
+        found = min(reading.last_record_ms - delay_ms, now_ms)
     return found if known_ms is None else max(found, known_ms)
+
+
+class Polls:
+    """When Kafka was asked, at the earliest, for the answer that a consumer has looked at last.
+
+    A consumer knows when it looked at an answer, and that may be long after it was made: a process that
+    was stopped finds old ones when it goes on. But it asks for a partition again only when it has
+    looked at the answer before. So the moment it did that is one that the next answer is not older than.
+    """
+
+    def __init__(self) -> None:
+        self._looked: dict[Source, tuple[int, int | None]] = {}
+
+    def asked_ms(self, source: Source, looked_ms: int) -> int | None:
+        """When that was, for an answer that was looked at then; None for the first one."""
+        last_ms, asked_ms = self._looked.get(source, (looked_ms, None))
+        if looked_ms != last_ms:
+            asked_ms = last_ms
+        self._looked[source] = looked_ms, asked_ms
+        return asked_ms
+
+    def clear(self) -> None:
+        """All partitions are given up."""
+        self._looked.clear()
 
 
 class Watermarks:

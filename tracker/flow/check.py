@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from saga.core.receipt import ServiceAnnouncement
-from tracker.core.correlation import Rules
+from tracker.core.correlation import Rule, Rules
 from tracker.core.flow import Answer, Between, Emit, Flow, Flows, Undo, WhenDeadLetter, WhenEvent
-from tracker.flow.correlate import same_rule
+from tracker.flow.correlate import contradicting_key, same_rule
 from tracker.flow.parse import FlowFile, place_of, same_meaning
 from tracker.flow.problem import Problem, nearest
 from tracker.flow.reading import FieldPath
@@ -56,12 +56,19 @@ def check_together(files: Sequence[FlowFile]) -> tuple[Problem, ...]:
         if file.rule is not None and (first := rules.setdefault(file.rule.name, file)) is not file:
             message = f"{first.file} has the rule {file.rule.name} already: rename or remove one"
             found.append(_problem(file, ("correlate",), message))
+    keyed = [(file, file.rule) for file in files if file.rule is not None and file.rule.keys]
+    for number, (file, _) in enumerate(keyed):
+        wrong = (_other_keys(file, rule, earlier.file) for earlier, rule in keyed[:number])
+        found += [problem for problem in wrong if problem is not None][:1]
     return tuple(sorted(found))
 
 
 def check_against(file: FlowFile, known: Flows, rules: Rules | None = None) -> tuple[Problem, ...]:
     """Whether a file says something else than what a cluster follows under the same name."""
     if file.rule is not None:
+        for each in rules or ():
+            if (wrong := _other_keys(file, each, "this cluster")) is not None:
+                return (wrong,)
         followed = None if rules is None else rules.get(file.rule.name)
         if followed is None or followed.version != file.rule.version or same_rule(followed, file.rule):
             return ()
@@ -84,6 +91,17 @@ def check_against(file: FlowFile, known: Flows, rules: Rules | None = None) -> t
         message = f"`{flow.begins}` begins the flow {other.name} in this cluster: {retire}"
         return (_problem(file, ("begins",), message),)
     return ()
+
+
+def _other_keys(file: FlowFile, other: Rule, where: str) -> Problem | None:
+    """What is wrong where a rule names a key of another one and not the same ones in the same order."""
+    name = "" if file.rule is None else contradicting_key(file.rule, other)
+    if not name:
+        return None
+    keys = ", ".join(key for key, _ in other.keys)
+    message = f"the rule {other.name} in {where} has `{name}` too, beside {keys}: name them in its order"
+    place = file.keys.get(("saga", "keys", name)) or place_of(file.keys, ("saga", 0, "keys", name))
+    return Problem(file.file, *place, message)
 
 
 class _Checking:
@@ -133,6 +151,10 @@ class _Checking:
             elif isinstance(trigger, WhenDeadLetter):
                 for place, service in enumerate(trigger.services):
                     yield from self._service((*path, "dead_letter", place), service)
+        for number, pause in enumerate(flow.pauses):
+            if isinstance(pause, WhenDeadLetter):
+                for place, service in enumerate(pause.services):
+                    yield from self._service(("pause", "when", number, "dead_letter", place), service)
         for path, emit in _emits(flow):
             yield from self._topic(path, emit)
         yield from self._reachable()

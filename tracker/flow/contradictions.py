@@ -22,6 +22,8 @@ from tracker.flow.reading import FieldPath
 Contradiction = tuple[FieldPath, str, str]
 """The field, the message and the suggestion."""
 
+_ANY_ALONE = "`any` stands alone: it is every service"
+
 
 def contradictions(flow: Flow, given: frozenset[FieldPath]) -> Iterator[Contradiction]:
     """All of them, in a draft too: "" and -1 are what is missing, and told elsewhere.
@@ -46,6 +48,9 @@ def contradictions(flow: Flow, given: frozenset[FieldPath]) -> Iterator[Contradi
         ):
             yield max(emitted), "one `emit` is the most: let a service react to it with more events", ""
     yield from _compensation(flow, given)
+    for number, pause in enumerate(flow.pauses):
+        if isinstance(pause, WhenDeadLetter) and "any" in pause.services:
+            yield ("pause", "when", number, "dead_letter"), _ANY_ALONE, ""
 
 
 def _ends(flow: Flow) -> Iterator[Contradiction]:
@@ -117,7 +122,7 @@ def _compensation(flow: Flow, given: frozenset[FieldPath]) -> Iterator[Contradic
                     nearest(wanted, rules),
                 )
             case WhenDeadLetter(services=services) if "any" in services:
-                yield (*path, "dead_letter"), "`any` stands alone: it is every service", ""
+                yield (*path, "dead_letter"), _ANY_ALONE, ""
             case WhenEvent(type=event, condition=None) if event in flow.completed:
                 message = f"`{event}` completes the saga, and here it would always undo it: add an `if`"
                 yield (*path, "event"), message, ""

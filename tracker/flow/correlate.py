@@ -15,11 +15,12 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 def rule_of(filled: Filled, source: str) -> Rule:
     """The rule that these fields say; none of them may be missing or wrong."""
     fields = filled.fields
+    saga: tuple[Filled | None, ...] = fields.get("saga", ())
     return Rule(
         name=fields["correlate"],
         version=fields["version"],
         topics=fields["topics"],
-        saga=_places(fields.get("saga")),
+        saga=_places(each for each in saga if each is not None and "keys" not in each.fields),
         type=_places(fields.get("type")),
         id=_places(fields.get("id")),
         time=tuple(_moments(fields.get("time"))),
@@ -28,6 +29,7 @@ def rule_of(filled: Filled, source: str) -> Rule:
         origin=_places(fields.get("source")),
         description=fields.get("description", ""),
         source=source,
+        keys=tuple((name, _places(places)) for name, places in _keys(saga).items()),
     )
 
 
@@ -40,6 +42,10 @@ def same_rule(one: Rule, other: Rule) -> bool:
 def _places(read: Iterable[Filled | None] | None) -> tuple[Place, ...]:
     places = (None if filled is None else _place(filled.fields) for filled in read or ())
     return tuple(place for place in places if place is not None)
+
+
+def _keys(saga: Iterable[Filled | None]) -> dict[str, Any]:
+    return next((each.fields["keys"] for each in saga if each is not None and "keys" in each.fields), {})
 
 
 def _moments(read: Iterable[Filled | None] | None) -> Iterable[Moment]:
@@ -75,3 +81,23 @@ def rule_contradictions(rule: Rule) -> Iterator[tuple[FieldPath, str]]:
         for number, place in enumerate(places):
             if isinstance(place, Constant):
                 yield (field, number), f"`{field}` can't be always the same: {why}"
+    if rule.keys and rule.saga:
+        yield ("saga",), "`keys` stand alone: put what else may name the saga into one of them"
+    if len(rule.keys) == 1:
+        yield ("saga", "keys"), f"one key joins nothing: write its place, with `prefix: '{rule.keys[0][0]}:'`"
+    for name, places in rule.keys:
+        for number, place in enumerate(places):
+            if isinstance(place, Constant):
+                why = "all records would be of one saga"
+                yield ("saga", "keys", name, number), f"`{name}` can't be always the same: {why}"
+
+
+def contradicting_key(rule: Rule, other: Rule) -> str:
+    """A key that both have, where they do not name the same keys in the same order; "" if they agree.
+
+    One may have more of them at its end.
+    """
+    ours, theirs = ([name for name, _ in each.keys] for each in (rule, other))
+    if all(one == another for one, another in zip(ours, theirs, strict=False)):
+        return ""
+    return next((name for name in ours if name in theirs), "")

@@ -296,6 +296,40 @@ COMPENSATE = Form(
     ),
 )
 
+PAUSE_ON_DEAD_LETTER = Form(
+    "pause on a dead letter",
+    (
+        Field(
+            "dead_letter",
+            Some(SERVICE),
+            "Pause when one of these services gives an event of the saga up; `any`: whichever.",
+            required=True,
+        ),
+    ),
+)
+PAUSE_ON_RETRIES = Form(
+    "pause on failures",
+    (
+        Field(
+            "retries",
+            Whole(1, 1_000),
+            "Pause when a handler has failed so many times with one event and is going to try again.",
+            required=True,
+        ),
+    ),
+)
+PAUSE = Form(
+    "pause",
+    (
+        Field(
+            "when",
+            Each(Variants(((("retries",), PAUSE_ON_RETRIES), ((), PAUSE_ON_DEAD_LETTER)))),
+            "What pauses a saga until an operator lets it go on; operators always can.",
+            required=True,
+        ),
+    ),
+)
+
 ENDS = Form(
     "ends",
     (
@@ -321,6 +355,7 @@ FLOW = Form(
         Field("events", Table(EVENT, MILESTONE, EVENTS_MAX), "What is to be known of single events."),
         Field("sla", Each(RULE), "Deadlines."),
         Field("compensate", COMPENSATE, "When and how sagas are undone."),
+        Field("pause", PAUSE, "When a saga is to stand still until somebody has looked."),
     ),
 )
 
@@ -349,11 +384,23 @@ FROM_HEADER = Form("from a header", (_HEADER, _PREFIX))
 FROM_KEY = Form("from the key", (_KEY, _PREFIX))
 FROM_PATH = Form("from the JSON", (_PATH, _PREFIX))
 CONSTANT = Form("always the same", (Field("value", LINE, "This text, for each record.", required=True),))
-PLACE = Some(
-    Variants(
-        ((("header",), FROM_HEADER), (("key",), FROM_KEY), (("value",), CONSTANT), ((), FROM_PATH)),
-    )
+_MARKED = ((("header",), FROM_HEADER), (("key",), FROM_KEY), (("value",), CONSTANT))
+_UNMARKED = ((), FROM_PATH)
+PLACE = Some(Variants((*_MARKED, _UNMARKED)))
+KEY_NAME = Word("key", r"[a-z][a-z0-9_-]{0,31}", "lower case letters, digits, _ and -, such as order")
+KEYS_MAX = 8
+KEYS = Form(
+    "several keys",
+    (
+        Field(
+            "keys",
+            Table(KEY_NAME, PLACE, KEYS_MAX),
+            "Keys by name, the leading one first. What a record names by several of them is one saga.",
+            required=True,
+        ),
+    ),
 )
+SAGA = Some(Variants((*_MARKED, (("keys",), KEYS), _UNMARKED)))
 TIME_FROM_HEADER = Form("a time from a header", (_HEADER, _UNIT))
 TIME_FROM_PATH = Form("a time from the JSON", (_PATH, _UNIT))
 TIME = Some(Variants(((("header",), TIME_FROM_HEADER), ((), TIME_FROM_PATH))))
@@ -370,7 +417,7 @@ CORRELATION = Form(
         ),
         Field("description", Text(2000), "What the rule is for."),
         Field("topics", Some(TOPIC), "Where the rule is for records that are no CloudEvents.", required=True),
-        Field("saga", PLACE, "The id of the saga: the same for all of its events.", required=True),
+        Field("saga", SAGA, "The id of the saga: the same for all of its events.", required=True),
         Field("type", PLACE, "The type of the event.", required=True),
         Field("id", PLACE, "The id of the event.", default="topic, partition and offset"),
         Field("time", TIME, "When it happened.", default="the time of the record"),

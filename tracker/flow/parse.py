@@ -21,6 +21,7 @@ from tracker.core.flow import (
     WhenBreach,
     WhenDeadLetter,
     WhenEvent,
+    WhenRetries,
 )
 from tracker.flow import document, form
 from tracker.flow.contradictions import contradictions
@@ -135,6 +136,7 @@ def _flow(filled: Filled, source: str) -> Flow:
         events={name: _milestone(_fields(value)) for name, value in fields.get("events", {}).items()},
         rules=tuple(_rule(rule, begins) for rule in fields.get("sla", ())),
         compensation=_compensation(_fields(fields.get("compensate"))),
+        pauses=tuple(_pause(rule) for rule in _fields(fields.get("pause")).get("when", ())),
         description=fields.get("description", ""),
         source=source,
     )
@@ -192,11 +194,20 @@ def _trigger(filled: Filled | None) -> Trigger:
         return WhenEvent("")
     fields = filled.fields
     if filled.form is form.WHEN_DEAD_LETTER:
-        services = _names(fields.get("dead_letter", ()))
-        return WhenDeadLetter(() if services == ("any",) else services)
+        return _dead_letter(fields)
     if filled.form is form.WHEN_BREACH:
         return WhenBreach(fields.get("breach", ""))
     return WhenEvent(fields.get("event", ""), fields.get("if"))
+
+
+def _pause(filled: Filled | None) -> WhenDeadLetter | WhenRetries:
+    fields = _fields(filled)
+    return WhenRetries(fields.get("retries", 0)) if "retries" in fields else _dead_letter(fields)
+
+
+def _dead_letter(fields: dict[str, Any]) -> WhenDeadLetter:
+    services = _names(fields.get("dead_letter", ()))
+    return WhenDeadLetter(() if services == ("any",) else services)
 
 
 def _emit(value: Filled | str | None) -> Emit:

@@ -77,7 +77,7 @@ class Reading:
                 return self._form(node, kind, path)
             case Variants():
                 names = {key.text for key, _ in node.entries} if isinstance(node, Mapping) else set()
-                return self._form(node, kind.chosen(frozenset(names)), path, kind)
+                return self._form(node, kind.chosen(_meant(names, kind)), path, kind)
             case Short():
                 return self.read(node, kind.form if isinstance(node, Mapping) else kind.single, path)
             case Some():
@@ -277,6 +277,12 @@ class Reading:
                 place = Place(place.line, node.text_column + refused.column - 1)
             self.note(place, str(refused))
             return None
+
+
+def _meant(names: set[str], variants: Variants) -> frozenset[str]:
+    """These fields, with those that mistyped ones are meant for."""
+    known = {field.name for form in variants.forms for field in form.fields}
+    return frozenset(names | {nearest(name, known) for name in names - known})
 
 
 def _where(path: FieldPath) -> str:

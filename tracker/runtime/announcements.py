@@ -6,8 +6,9 @@ import logging
 from msgspec import DecodeError, json
 
 from saga.core.receipt import SERVICES_TOPIC, ServiceAnnouncement
-from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord
+from saga.runtime.kafka import ConsumerRecord, reader
 from saga.runtime.settings import KafkaSettings
+from tracker.core.sources import announced_topics
 from tracker.core.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,7 @@ class Announcements:
 
     def topics(self) -> frozenset[str]:
         """All topics that a service subscribes to or publishes on."""
-        services = self._services.values()
-        subscribed = {part.topic for service in services for part in service.subscribes}
-        return frozenset(subscribed.union(part.topic for service in services for part in service.publishes))
+        return announced_topics(self._services.values())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read the topic from its beginning, and go on until told to stop.
@@ -48,14 +47,7 @@ class Announcements:
         KafkaError
             It can't be read.
         """
-        consumer = AIOKafkaConsumer(
-            SERVICES_TOPIC,
-            bootstrap_servers=self._settings.bootstrap_servers,
-            group_id=None,
-            auto_offset_reset="earliest",
-        )
-        await consumer.start()
-        try:
+        async with reader(self._settings, SERVICES_TOPIC) as consumer:
             ends = await consumer.end_offsets(consumer.assignment())
             while not stop.is_set():
                 if not self._ready.is_set() and all(
@@ -66,8 +58,6 @@ class Announcements:
                     for record in records:
                         self._take(record)
                     self.subscriptions = Subscriptions(self._services.values())
-        finally:
-            await consumer.stop()
 
     def _take(self, record: "ConsumerRecord[bytes, bytes]") -> None:
         key = record.key or b""

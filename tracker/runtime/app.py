@@ -1,70 +1,56 @@
-"""The Faust app: one topic, one table, one agent, and no logic. The door to Faust.
+"""The Faust app: one topic, one agent, and no logic. The door to Faust.
 
-Faust gives the tracker its consumer group, the assignment of table partitions next to those of
-`saga.steps`, and the recovery of the table from its changelog. Writing the table and committing
-offsets is ours (`tracker.store.commit`): Faust writes a record at a time, and acknowledges frames
-that it skips during a rebalance.
+Faust gives the tracker its consumer group and the stream of frames. The saga table is ours: writing it and
+committing offsets (`tracker.store.commit`), because Faust writes a record at a time, and acknowledges
+frames that it skips during a rebalance; and making it anew from its changelog (`tracker.runtime.restore`),
+because Faust does so with 11,000 records a second, and stands still at one that it can't read.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import faust
+from faust.tables.manager import TableManager
 from yarl import URL
 
+from saga.runtime.kafka import connection
 from tracker.core.frame import STEPS_TOPIC
-from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
+from tracker.core.saga import TRACKER_GROUP
 from tracker.runtime.settings import TrackerSettings
-
-_TABLE = "sagas"
-GROUP = SAGAS_CHANGELOG_TOPIC.removesuffix(f"-{_TABLE}-changelog")
-
-_ROCKSDB = {
-    "driver": "rocksdict",
-    # Per partition; Faust's own values would let eight partitions take 1.5 GB of memory to write.
-    "write_buffer_size": 16 * 1024 * 1024,
-    "max_write_buffer_number": 3,
-    "target_file_size_base": 64 * 1024 * 1024,
-    "block_cache_size": 32 * 1024 * 1024,
-    "bloom_filter_size": 10,
-}
 
 TakeFrame = Callable[[int, int, int, bytes | None], Awaitable[None]]
 """Called with partition, offset, timestamp in milliseconds and value of each frame, one at a time."""
 
 
-class TrackerApp(NamedTuple):
-    """A Faust app that has not been started, and its table."""
+class _NoTables(TableManager):
+    """Faust gives an app a second to register its tables. Ours has none."""
 
-    app: Any
-    table: Any
+    logger = logging.getLogger(TableManager.__module__)  # or its start would be logged as one of ours
 
-    def database(self, partition: int) -> Any:
-        """The RocksDB that Faust opened for a partition of the table."""
-        return self.table.data._db_for_partition(partition)
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
-def tracker_app(settings: TrackerSettings, partitions: int, take_frame: TakeFrame) -> TrackerApp:
+def tracker_app(settings: TrackerSettings, partitions: int, take_frame: TakeFrame) -> faust.App:
     """An app that gives each frame of our partitions of `saga.steps` to `take_frame`."""
-    servers = settings.bootstrap_servers.split(",")
     app = faust.App(
-        GROUP,
-        broker=[URL(f"kafka://{server.strip()}") for server in servers],
-        store="rocksdb://",
-        datadir=str(settings.state_dir),
+        TRACKER_GROUP,
+        **_broker(connection(settings)),
         web_enabled=False,
         autodiscover=False,
         topic_disable_leader=True,
+        TableManager=_NoTables,
         topic_partitions=partitions,
-        table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=settings.session_timeout_ms / 1000,
         broker_heartbeat_interval=min(1.0, settings.session_timeout_ms / 3000),
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000),
         broker_rebalance_timeout=60.0,
-        broker_max_poll_records=200,
-        # Frames, not records: each may have half a megabyte.
-        stream_buffer_maxsize=200,
+        # Frames, not records: each may have half a megabyte. Twice so many wait at most: 32 MB.
+        broker_max_poll_records=32,
+        stream_buffer_maxsize=32,
     )
     # acks=False: Faust commits nothing of this topic by itself.
     topic = app.topic(
@@ -77,7 +63,6 @@ def tracker_app(settings: TrackerSettings, partitions: int, take_frame: TakeFram
         allow_empty=True,
         acks=False,
     )
-    table = app.Table(_TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
 
     @app.agent(topic)  # type: ignore[untyped-decorator, unused-ignore]
     async def frames(stream: Any) -> None:
@@ -85,4 +70,21 @@ def tracker_app(settings: TrackerSettings, partitions: int, take_frame: TakeFram
             message = event.message
             await take_frame(message.partition, message.offset, round(message.timestamp * 1000), event.value)
 
-    return TrackerApp(app, table)
+    return app
+
+
+def _broker(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a client, in the words of Faust."""
+    servers = [URL(f"kafka://{server.strip()}") for server in options["bootstrap_servers"].split(",")]
+    context = options.get("ssl_context")
+    credentials: faust.Credentials | None = None
+    if "sasl_mechanism" in options:
+        credentials = faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    elif context is not None:
+        credentials = faust.SSLCredentials(context)
+    return {"broker": servers, "broker_credentials": credentials}

@@ -8,7 +8,13 @@ from msgspec import DecodeError, json
 from uuid_utils import uuid7
 
 from saga.core.errors import SagaError
-from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, partition_counts
+from saga.runtime.kafka import (
+    AIOKafkaConsumer,
+    TopicPartition,
+    partition_counts,
+    producing,
+    reader,
+)
 from saga.runtime.settings import KafkaSettings
 from tracker.core.collect import NAMES_LENGTH_MAX, REASON_LENGTH_MAX
 from tracker.core.command import COMMANDS_TOPIC, Action, Command
@@ -32,22 +38,40 @@ class Asked(NamedTuple):
 
 
 def new_command(
-    saga_id: str, action: Action, by: str, reason: str, event: str = "", undo: bool = True
+    saga_id: str,
+    action: Action,
+    by: str,
+    reason: str,
+    event: str = "",
+    undo: bool = True,
+    *,
+    id_: str | None = None,
 ) -> Command:
-    """A command of this moment with an id of its own.
+    """A command of this moment with an id of its own, or with one that a repeat of it will have too.
 
     Raises
     ------
     UnusableCommand
         `by` or `reason` is empty or too long.
     """
+    check_who_and_why(by, reason)
+    at_ms = time.time_ns() // 1_000_000
+    return Command(id_ or str(uuid7()), saga_id, action, by, reason, at_ms, event, undo)
+
+
+def check_who_and_why(by: str, reason: str) -> None:
+    """See that both are there and can be kept.
+
+    Raises
+    ------
+    UnusableCommand
+        One of them is empty or too long.
+    """
     for name, text, longest in (("by", by, NAMES_LENGTH_MAX), ("reason", reason, REASON_LENGTH_MAX)):
         if not text.strip():
-            raise UnusableCommand(f"`{name}` is empty: it is kept in the history of the saga, so say it")
+            raise UnusableCommand(f"`{name}` is empty: it is kept, so say it")
         if len(text) > longest:
             raise UnusableCommand(f"`{name}` has {len(text):,} characters, {longest:,} are the most")
-    at_ms = time.time_ns() // 1_000_000
-    return Command(str(uuid7()), saga_id, action, by, reason, at_ms, event, undo)
 
 
 async def ask(settings: KafkaSettings, command: Command, wait_seconds: float) -> Asked:
@@ -70,7 +94,7 @@ async def ask(settings: KafkaSettings, command: Command, wait_seconds: float) ->
         await _send(settings, command)
         return Asked(command, None)
     answers = [TopicPartition(ANSWERS_TOPIC, partition) for partition in range(counts[ANSWERS_TOPIC])]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers, group_id=None) as consumer:
+    async with reader(settings) as consumer:
         consumer.assign(answers)
         # Where the answer can stand at the earliest is settled before the question is asked.
         for partition, end in (await consumer.end_offsets(answers)).items():
@@ -84,9 +108,7 @@ async def ask(settings: KafkaSettings, command: Command, wait_seconds: float) ->
 
 
 async def _send(settings: KafkaSettings, command: Command) -> None:
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True
-    ) as producer:
+    async with producing(settings) as producer:
         await producer.send_and_wait(COMMANDS_TOPIC, json.encode(command), key=command.saga.encode())
 
 

@@ -24,7 +24,8 @@ from aiokafka.errors import (
 from saga.core.errors import KafkaUnavailable, SagaError
 from saga.core.ids import derived_id
 from saga.core.partition import key_partition
-from saga.runtime.kafka import AIOKafkaProducer, KafkaError, Topic, ensure_topics
+from saga.core.pause import PAUSED_TOPIC
+from saga.runtime.kafka import PAUSED, AIOKafkaProducer, KafkaError, Topic, connection, ensure_topics
 from saga.runtime.settings import KafkaSettings
 from tracker.core.cloudevent import cloud_event, topic_of
 from tracker.core.effect import (
@@ -32,14 +33,20 @@ from tracker.core.effect import (
     ANSWERS_TOPIC,
     LIFECYCLE_TOPIC,
     Alert,
+    Announced,
     Effect,
+    HandOn,
+    Hold,
+    Lifecycle,
     Publish,
     Reply,
 )
+from tracker.core.frame import STEPS_TOPIC
+from tracker.runtime.handing import hand_on
 
 logger = logging.getLogger(__name__)
 
-OWN_TOPICS = frozenset({LIFECYCLE_TOPIC, ALERTS_TOPIC, ANSWERS_TOPIC})
+OWN_TOPICS = frozenset({LIFECYCLE_TOPIC, ALERTS_TOPIC, ANSWERS_TOPIC, PAUSED_TOPIC})
 
 RECORD_BYTES_MAX = 900_000
 """A larger record would be refused by brokers as they are set up by default."""
@@ -74,7 +81,7 @@ class NotDelivered(SagaError):
 class _Refusal(NamedTuple):
     """An effect that is not delivered, to which topic, and why; `late`: Kafka may take it another time."""
 
-    effect: Effect
+    effect: Announced
     topic: str
     reason: str
     late: bool = False
@@ -85,7 +92,7 @@ class _Batch(NamedTuple):
 
     topic: str
     partition: int
-    effects: list[Effect]
+    effects: list[Announced]
     records: Any
 
 
@@ -98,11 +105,11 @@ class Effects:
     counts effects that were given up, by topic and kind.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, refused: Counter[tuple[str, str]] | None = None) -> None:
         self._settings = settings
         self._made: set[str] = set()
         self._resting: dict[str, float] = {}  # business topics, and until when nothing is asked of them
-        self.refused: Counter[tuple[str, str]] = Counter()
+        self.refused = Counter() if refused is None else refused
 
     async def __aenter__(self) -> "Effects":
         self._producer = await _started(self._settings)
@@ -126,11 +133,23 @@ class Effects:
             Kafka did not take those for the tracker's own topics now, but may do so later. Some may have
             been written.
         """
-        refused = await self._deliver(effects)
+        announced = [effect for effect in effects if not isinstance(effect, HandOn)]
+        if len(announced) < len(effects):
+            await self._hand_on(effect for effect in effects if isinstance(effect, HandOn))
+        refused = await self._deliver(announced)
         # An alert that is refused raises no other: it would be refused as well.
         await self._deliver([_alert(refusal) for refusal in refused if not isinstance(refusal.effect, Alert)])
 
-    async def _deliver(self, effects: Sequence[Effect]) -> list[_Refusal]:
+    async def _hand_on(self, handed: Iterable[HandOn]) -> None:
+        try:
+            async with asyncio.timeout(_DELIVERY_SECONDS_MAX):
+                lost = await hand_on(self._producer, handed)
+        except TimeoutError as error:
+            raise _late([STEPS_TOPIC]) from error
+        if lost:
+            self.refused[STEPS_TOPIC, HandOn.__name__] += lost
+
+    async def _deliver(self, effects: Sequence[Announced]) -> list[_Refusal]:
         """Send these; those that are refused for good are returned with the reason."""
         if not effects:
             return []
@@ -146,7 +165,7 @@ class Effects:
             self._tell(refusal)
         return refused
 
-    async def _topics(self, effects: Iterable[Effect]) -> tuple[dict[str, int], dict[str, str]]:
+    async def _topics(self, effects: Iterable[Announced]) -> tuple[dict[str, int], dict[str, str]]:
         """How many partitions each topic has; and why, for each that takes nothing."""
         counts: dict[str, int] = {}
         impossible: dict[str, str] = {}
@@ -157,7 +176,9 @@ class Effects:
             try:
                 async with asyncio.timeout(_TOPIC_SECONDS_MAX):
                     if topic not in self._made:
-                        await ensure_topics(self._settings, [Topic(topic)])
+                        await ensure_topics(
+                            self._settings, [PAUSED if topic == PAUSED_TOPIC else Topic(topic)]
+                        )
                         self._made.add(topic)
                     counts[topic] = len(await self._producer.partitions_for(topic))
             except (KafkaUnavailable, *_TOPIC_REFUSED) as error:
@@ -177,7 +198,7 @@ class Effects:
 
     def _batches(
         self,
-        effects: Iterable[Effect],
+        effects: Iterable[Announced],
         partitions: Mapping[str, int],
         impossible: Mapping[str, str],
         refused: list[_Refusal],
@@ -193,7 +214,7 @@ class Effects:
                 reason = impossible[topic]
                 refused.append(_Refusal(effect, topic, reason, late=reason == _LATE))
                 continue
-            if len(value) > RECORD_BYTES_MAX:
+            if value is not None and len(value) > RECORD_BYTES_MAX:
                 reason = f"its {len(value)} bytes are more than {RECORD_BYTES_MAX}"
                 refused.append(_Refusal(effect, topic, reason))
                 continue
@@ -235,7 +256,7 @@ class Effects:
                 elif isinstance(outcome, BaseException) and batch.topic not in OWN_TOPICS:
                     late.append(batch)
                 elif isinstance(outcome, TimeoutError):
-                    raise _late([batch]) from outcome
+                    raise _late([batch.topic]) from outcome
                 elif isinstance(outcome, BaseException):
                     raise outcome
         for batch in late:
@@ -283,7 +304,7 @@ class Effects:
                     middle = len(effects) // 2
                     groups += [effects[middle:], effects[:middle]]
             except TimeoutError as error:
-                raise _late([batch]) from error
+                raise _late([batch.topic]) from error
         return refused
 
     async def _renew(self) -> None:
@@ -297,7 +318,7 @@ class Effects:
         logger.error("saga %s: Kafka refuses its %s to %s: %s", effect.saga, kind, topic, reason)
 
 
-def _partition(effect: Effect, key: bytes, partitions: int) -> int:
+def _partition(effect: Announced, key: bytes, partitions: int) -> int:
     """For business topics the one that every client of Kafka gives this key; for ours, to which nobody
     else writes, a hash that costs next to nothing.
     """
@@ -312,12 +333,13 @@ def _alert(refusal: _Refusal) -> Alert:
         if late
         else "It is not sent again by itself"
     )
+    of_flow = effect if isinstance(effect, Lifecycle | Alert) else None
     return Alert(
         derived_id(effect.id, "tracker.undeliverable", 0),
         effect.saga,
-        "" if isinstance(effect, Reply) else effect.key,
-        "" if isinstance(effect, Publish | Reply) else effect.flow,
-        0 if isinstance(effect, Publish | Reply) else effect.flow_version,
+        "" if isinstance(effect, Reply | Hold) else effect.key,
+        "" if of_flow is None else of_flow.flow,
+        0 if of_flow is None else of_flow.flow_version,
         "undeliverable",
         effect.at_ms,
         f"Kafka refuses {kind} on the topic {topic}: {reason}. {again}",
@@ -325,17 +347,17 @@ def _alert(refusal: _Refusal) -> Alert:
     )
 
 
-def _late(batches: Iterable[_Batch]) -> NotDelivered:
-    topics = ", ".join(sorted({batch.topic for batch in batches}))
+def _late(topics: Iterable[str]) -> NotDelivered:
+    names = ", ".join(sorted(topics))
     return NotDelivered(
-        f"Kafka did not take effects for {topics} within {_DELIVERY_SECONDS_MAX:g} s. Look after the leaders "
+        f"Kafka did not take effects for {names} within {_DELIVERY_SECONDS_MAX:g} s. Look after the leaders "
         "of their partitions; the tracker tries again"
     )
 
 
 async def _started(settings: KafkaSettings) -> AIOKafkaProducer:
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **connection(settings),
         enable_idempotence=True,
         acks="all",
         max_batch_size=_BATCH_BYTES,

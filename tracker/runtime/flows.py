@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, reader
 from tracker.core.correlation import Rule, Rules
 from tracker.core.flow import Flow, Flows
 from tracker.flow.correlate import same_rule
@@ -84,14 +84,7 @@ class FlowRegistry:
         KafkaError
             The topic can't be read or written.
         """
-        consumer = AIOKafkaConsumer(
-            FLOWS_TOPIC,
-            bootstrap_servers=self._settings.bootstrap_servers,
-            group_id=None,
-            auto_offset_reset="earliest",
-        )
-        await consumer.start()
-        try:
+        async with reader(self._settings, FLOWS_TOPIC) as consumer:
             await self._read_to_end(consumer)
             await self._follow_folder()
             await self._read_to_end(consumer)  # what has just been published, too
@@ -99,8 +92,6 @@ class FlowRegistry:
             while not stop.is_set():
                 changed = await self._read(consumer)
                 await self._follow_folder(changed)
-        finally:
-            await consumer.stop()
 
     async def _read_to_end(self, consumer: AIOKafkaConsumer) -> None:
         ends = await consumer.end_offsets(consumer.assignment())

@@ -6,7 +6,10 @@ from typing import Protocol
 from tracker.core.advance import World
 from tracker.core.correlation import Rules
 from tracker.core.flow import Flows
+from tracker.core.retention import Retention
 from tracker.runtime.announcements import Announcements
+
+_RETENTION = Retention()
 
 
 class FlowSource(Protocol):
@@ -25,11 +28,14 @@ class FlowSource(Protocol):
 
 
 class Knowledge:
-    """Flows and services in one."""
+    """Flows and services in one, and how long sagas are kept."""
 
-    def __init__(self, announcements: Announcements, flows: FlowSource) -> None:
+    def __init__(
+        self, announcements: Announcements, flows: FlowSource, retention: Retention = _RETENTION
+    ) -> None:
         self._announcements = announcements
         self._flows = flows
+        self._retention = retention
 
     async def ready(self) -> None:
         """Wait until all is known that was there at the start: no saga may be judged by half of it."""
@@ -47,4 +53,4 @@ class Knowledge:
     def world(self) -> World:
         """The world at this moment."""
         wall_ms = time.time_ns() // 1_000_000
-        return World(self._flows.flows, self._announcements.subscriptions, wall_ms)
+        return World(self._flows.flows, self._announcements.subscriptions, wall_ms, self._retention)

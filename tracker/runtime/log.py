@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_FORMAT = "%%(asctime)s %%(levelname)-7s %(part)s%%(name)s: %%(message)s"
 _CLIENTS = ("faust", "mode", "aiokafka", "asyncio")
 _REPEAT_SECONDS = 10.0
 _REMEMBERED_MAX = 1000
@@ -12,9 +12,12 @@ _REMEMBERED_MAX = 1000
 logger = logging.getLogger(__name__)
 
 
-def configure_logging(level: int) -> None:
-    """Log to standard error. Clients tell of trouble only, and the same trouble every ten seconds."""
-    logging.basicConfig(level=level, format=_FORMAT)
+def configure_logging(level: int, part: str = "") -> None:
+    """Log to standard error. Clients tell of trouble only, and the same trouble every ten seconds.
+
+    `part` stands in each line, where several processes write the same log.
+    """
+    logging.basicConfig(level=level, format=_FORMAT % {"part": f"[{part}] " if part else ""})
     for name in _CLIENTS:
         logging.getLogger(name).setLevel(logging.WARNING if level >= logging.INFO else logging.INFO)
     for handler in logging.getLogger().handlers:

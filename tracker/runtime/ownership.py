@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP as FaustPartition  # noqa: N811 - it is no constant
 
 from saga.core.errors import SagaError
+from saga.runtime.fencing import group_error
 from saga.runtime.kafka import TopicPartition
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class GroupOwnership:
 
     def proven(self) -> None:
         """Kafka has just told us that the partitions are ours."""
-        self._proven_at = time.monotonic()
+        self._proven_at = asyncio.get_running_loop().time()
 
     async def ensure(self) -> None:
         """Return if the partitions are ours for half a session timeout at least.
@@ -49,9 +49,18 @@ class GroupOwnership:
         OwnershipLost
             They are not, or no broker answers.
         """
-        begun = time.monotonic()
-        if begun - self._proven_at <= self._lease_seconds:
-            return
+        if asyncio.get_running_loop().time() - self._proven_at > self._lease_seconds:
+            await self.prove()
+
+    async def prove(self) -> None:
+        """Ask Kafka whether the partitions are ours, whatever it said last.
+
+        Raises
+        ------
+        OwnershipLost
+            They are not, or no broker answers.
+        """
+        begun = asyncio.get_running_loop().time()
         if not await self._in_consumer_thread(lambda consumer: consumer._coordinator._do_heartbeat()):
             raise OwnershipLost("the tracker is no longer a member of its group")
         self._proven_at = begun
@@ -61,7 +70,7 @@ class GroupOwnership:
 
         Not to be allowed to is no error: the frames are read again, by whoever owns them now.
         """
-        begun = time.monotonic()
+        begun = asyncio.get_running_loop().time()
         positions = {
             TopicPartition(self._topic, partition): OffsetAndMetadata(offset, "")
             for partition, offset in offsets.items()
@@ -85,6 +94,24 @@ class GroupOwnership:
             source.partition: max(first[source], committed[source].offset if source in committed else 0)
             for source in sources
         }
+
+    def group_error(self) -> BaseException | None:
+        """What has gone wrong in the group. A poll would tell; at a rebalance Faust does not poll."""
+        thread = self._app.consumer._thread
+        if thread is None or thread._consumer is None:
+            return None
+        return group_error(thread._consumer)
+
+    def end(self, partition: int) -> int | None:
+        """The offset behind the last frame of a partition of ours, as Kafka told it last."""
+        thread = self._app.consumer._thread
+        if thread is None or thread._consumer is None:
+            return None
+        source = TopicPartition(self._topic, partition)
+        known: int | None = (
+            thread._consumer.highwater(source) if source in thread._consumer.assignment() else None
+        )
+        return known
 
     async def seek(self, partition: int, offset: int) -> None:
         """Have Faust read the partition again from this offset."""

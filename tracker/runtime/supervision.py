@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Coroutine
 from typing import Protocol, TypeVar
@@ -14,6 +15,15 @@ _HEALTHY_SECONDS = 30.0
 _CANCEL_SECONDS = 1.0
 
 T = TypeVar("T")
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """What SIGTERM and SIGINT set from now on."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
 
 
 class Delays:

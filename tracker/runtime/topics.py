@@ -1,10 +1,20 @@
 """The topics that the tracker needs, made when they do not exist, and where they begin."""
 
 import asyncio
+from typing import NamedTuple
 
 from saga.core.errors import DeclarationError
-from saga.core.receipt import RECEIPTS_TOPIC, SERVICES_TOPIC
-from saga.runtime.kafka import AIOKafkaConsumer, Topic, TopicPartition, ensure_topics, partition_counts
+from saga.core.receipt import RECEIPTS_TOPIC
+from saga.runtime.kafka import (
+    PAUSED,
+    SERVICES,
+    Topic,
+    TopicPartition,
+    admin,
+    ensure_topics,
+    partition_counts,
+    reader,
+)
 from saga.runtime.settings import KafkaSettings
 from tracker.core.command import COMMANDS_TOPIC
 from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC, LIFECYCLE_TOPIC
@@ -15,9 +25,19 @@ from tracker.runtime.settings import TrackerSettings
 
 _READ_SECONDS_MAX = 15.0
 
+_OFTEN_COMPACTED = {"segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
+"""Whoever has lost its disk reads all of the changelog, also what is not compacted yet."""
 
-async def made_topics(settings: TrackerSettings) -> int:
-    """Make the topics that the tracker needs; the number of partitions of the saga table.
+
+class Cluster(NamedTuple):
+    """The id that Kafka has given the cluster, and the number of partitions of the saga table in it."""
+
+    id: str
+    partitions: int
+
+
+async def made_topics(settings: TrackerSettings) -> Cluster:
+    """Make the topics that the tracker needs, and tell of the cluster they are in.
 
     Raises
     ------
@@ -31,11 +51,12 @@ async def made_topics(settings: TrackerSettings) -> int:
         settings,
         [
             Topic(STEPS_TOPIC, partitions),
-            Topic(SAGAS_CHANGELOG_TOPIC, partitions, compacted),
+            Topic(SAGAS_CHANGELOG_TOPIC, partitions, {**compacted, **_OFTEN_COMPACTED}),
             Topic(RECEIPTS_TOPIC),
-            Topic(SERVICES_TOPIC, 1, compacted),
+            SERVICES,
             Topic(FLOWS_TOPIC, 1, compacted),
             Topic(COMMANDS_TOPIC),
+            PAUSED,
             Topic(ANSWERS_TOPIC),
             Topic(LIFECYCLE_TOPIC),
             Topic(ALERTS_TOPIC),
@@ -44,9 +65,16 @@ async def made_topics(settings: TrackerSettings) -> int:
     if counts.get(SAGAS_CHANGELOG_TOPIC, partitions) != partitions:
         raise DeclarationError(
             f"{STEPS_TOPIC} has {partitions} partitions and {SAGAS_CHANGELOG_TOPIC} has "
-            f"{counts[SAGAS_CHANGELOG_TOPIC]}, but they must be as many. Delete the one that is younger"
+            f"{counts[SAGAS_CHANGELOG_TOPIC]}, but they must be as many. If `saga repartition` "
+            "was not finished, run it again; otherwise delete the one that is younger"
         )
-    return partitions
+    return Cluster(await cluster_id(settings), partitions)
+
+
+async def cluster_id(settings: KafkaSettings) -> str:
+    """The id that Kafka has given the cluster."""
+    async with admin(settings) as client:
+        return str((await client.describe_cluster())["cluster_id"])
 
 
 async def first_offset(settings: KafkaSettings, partition: TopicPartition, offset: int) -> int:
@@ -57,10 +85,8 @@ async def first_offset(settings: KafkaSettings, partition: TopicPartition, offse
     TimeoutError
         There is none.
     """
-    async with AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest"
-    ) as reader:
-        reader.assign([partition])
-        reader.seek(partition, offset)
-        record = await asyncio.wait_for(reader.getone(), _READ_SECONDS_MAX)
+    async with reader(settings) as consumer:
+        consumer.assign([partition])
+        consumer.seek(partition, offset)
+        record = await asyncio.wait_for(consumer.getone(), _READ_SECONDS_MAX)
         return int(record.offset)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import signal
 import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
@@ -21,6 +20,8 @@ import aiohttp
 from saga.core.delivery import Delivery, dead_letter, dead_letter_topic
 from saga.core.errors import DeclarationError, NotAnEvent, SagaError
 from saga.core.progress import Progress
+from saga.core.redrive import read_redrive
+from saga.runtime.access import check_access, explain
 from saga.runtime.kafka import (
     AIOKafkaConsumer,
     AIOKafkaProducer,
@@ -31,6 +32,7 @@ from saga.runtime.kafka import (
     Topic,
     TopicPartition,
     UnknownMemberIdError,
+    connection,
     ensure_topics,
     until_available,
 )
@@ -45,9 +47,11 @@ from tracker.core.webhook import (
     retry_after_ms,
     verdict,
 )
+from tracker.runtime.access import WEBHOOK_GROUPS, webhook_rights
 from tracker.runtime.log import configure_logging
-from tracker.runtime.settings import WebhookSettings
-from tracker.runtime.supervision import Delays, together, unless_stopped
+from tracker.runtime.settings import WatchSettings, WebhookSettings
+from tracker.runtime.supervision import Delays, stopped_by_signals, together, unless_stopped
+from tracker.runtime.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -80,14 +84,17 @@ class Webhooks:
         Raises
         ------
         SagaError
-            There is no Kafka at the start.
+            There is no Kafka at the start, or it refuses us something.
         """
         await unless_stopped(stop, until_available(self._settings))
+        rights = webhook_rights(self._topics)
+        await unless_stopped(stop, check_access(self._settings, rights))
         delays = Delays()
         while not stop.is_set():
             try:
                 await self._run_once(stop)
             except Exception as error:
+                await explain(self._settings, error, rights)
                 delay = delays.next()
                 logger.warning("the webhooks start again in %g s, because of %r", delay, error)
                 logger.debug("it ended here", exc_info=True)
@@ -98,9 +105,7 @@ class Webhooks:
         await unless_stopped(stop, ensure_topics(self._settings, topics))
         async with contextlib.AsyncExitStack() as stack:
             producer = await stack.enter_async_context(
-                AIOKafkaProducer(
-                    bootstrap_servers=self._settings.bootstrap_servers, acks="all", enable_idempotence=True
-                )
+                AIOKafkaProducer(**connection(self._settings), acks="all", enable_idempotence=True)
             )
             session = await stack.enter_async_context(open_session(self._settings, len(self._urls)))
             hooks = [
@@ -112,7 +117,8 @@ class Webhooks:
                 )
                 for url in self._urls
             ]
-            await together(stop, 2 * _STOP_SECONDS, *hooks)
+            # If all trackers are dead, who else is there to say so?
+            await together(stop, 2 * _STOP_SECONDS, *hooks, Watch(self._settings, WatchSettings()))
 
 
 @contextlib.asynccontextmanager
@@ -137,7 +143,7 @@ class Receiver:
         self, url: str, settings: WebhookSettings, secrets: tuple[bytes, ...], session: aiohttp.ClientSession
     ) -> None:
         self.place = place(url)
-        self.group = f"saga-webhooks-{sha256(url.encode()).hexdigest()[:12]}"
+        self.group = f"{WEBHOOK_GROUPS}{sha256(url.encode()).hexdigest()[:12]}"
         self._url = url
         self._settings = settings
         self._secrets = secrets
@@ -232,7 +238,7 @@ class Hook:
             Kafka can't be read, or does not take a dead letter.
         """
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.bootstrap_servers,
+            **connection(self._settings),
             group_id=self._receiver.group,
             enable_auto_commit=False,
             # Somebody who wants to hear from now on does not want to hear of last week.
@@ -294,6 +300,9 @@ class Hook:
     async def _bring(self, record: ConsumerRecord, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait([before])
+        redrive = read_redrive(record.headers)
+        if redrive is not None and (redrive.service, redrive.handler) != (_NAME, self._receiver.place):
+            return  # it came back for another receiver, or for a service
         began_ms = _now_ms()
         try:
             told = message(record.headers, record.value)
@@ -383,12 +392,7 @@ async def serve(settings: WebhookSettings) -> None:
     SagaError
         The settings are not right, or there is no Kafka.
     """
-    webhooks = Webhooks(settings)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await webhooks.run(stop)
+    await Webhooks(settings).run(stopped_by_signals())
 
 
 def main(settings: WebhookSettings, level: int = logging.INFO) -> int:

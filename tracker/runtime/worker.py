@@ -1,4 +1,4 @@
-"""One process of the tracker: the collector and the tracker in one event loop, supervised.
+"""`saga track`: the tracker, and the collector in the same event loop or in a process of its own, supervised.
 
 `python -m tracker.runtime.worker` runs it with the settings of the environment.
 """
@@ -6,98 +6,93 @@
 import asyncio
 import contextlib
 import fcntl
-import gc
 import logging
 import os
-import signal
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from saga.core.errors import DeclarationError, SagaError
-from saga.runtime.kafka import AIOKafkaProducer, until_available
-from tracker.core.collect import Uncorrelated
-from tracker.runtime.announcements import Announcements
-from tracker.runtime.collector import Collector
+from saga.core.errors import SagaError
+from saga.runtime.garbage import calm_garbage_collector
+from saga.runtime.kafka import AIOKafkaProducer
+from tracker.runtime.child import CollectorProcess
 from tracker.runtime.effects import Effects
-from tracker.runtime.flows import FlowRegistry
+from tracker.runtime.endpoint import Endpoint
+from tracker.runtime.figures import Figures
 from tracker.runtime.knowledge import Knowledge
 from tracker.runtime.log import configure_logging
-from tracker.runtime.recovery import RecoveryFailed
+from tracker.runtime.metrics import Metrics
+from tracker.runtime.parts import GARBAGE_OBJECTS, Parts
+from tracker.runtime.platform import KafkaPlatform
 from tracker.runtime.settings import TrackerSettings
-from tracker.runtime.supervision import Delays, together, unless_stopped
-from tracker.runtime.topics import made_topics
+from tracker.runtime.supervision import stopped_by_signals, together
+from tracker.runtime.topics import Cluster
 from tracker.runtime.tracker import Tracker
 
 logger = logging.getLogger(__name__)
+
+_LEAVE_SECONDS = 5.0
+"""What is left to do after the grace that the parts have: clients are stopped, a child is ended."""
 
 
 class StateFolderInUse(SagaError):
     """Another tracker of this machine has the state folder. Give this one its own with --state-dir."""
 
 
-class Worker:
-    """Runs collector and tracker, and runs them anew when Kafka or Faust give up on them."""
-
-    def __init__(self, settings: TrackerSettings) -> None:
-        self._settings = settings
-        self.uncorrelated: Uncorrelated = Counter()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until told to stop.
-
-        Raises
-        ------
-        SagaError
-            Something that another attempt won't mend: no Kafka at the start, settings, rights, a table
-            that can't be recovered.
-        """
-        with _locked(self._settings.state_dir):
-            await unless_stopped(stop, until_available(self._settings))
-            delays = Delays()
-            while not stop.is_set():
-                try:
-                    await self._run_once(stop)
-                except (DeclarationError, RecoveryFailed):
-                    raise
-                except Exception as error:
-                    delay = delays.next()
-                    logger.warning("the tracker starts again in %g s, because of %r", delay, error)
-                    logger.debug("it ended here", exc_info=True)
-                    await unless_stopped(stop, asyncio.sleep(delay))
-
-    async def _run_once(self, stop: asyncio.Event) -> None:
-        settings = self._settings
-        partitions = await unless_stopped(stop, made_topics(settings))
-        if partitions is None:
-            return
-        announcements = Announcements(settings)
-        async with _producer(settings) as producer, Effects(settings) as effects:
-            flows = FlowRegistry(settings, producer)
-            known = Knowledge(announcements, flows)
-            collector = Collector(settings, partitions, producer, announcements, known, self.uncorrelated)
-            tracker = Tracker(settings, partitions, producer, effects, known)
-            grace_seconds = settings.stop_grace_ms / 1000
-            await together(stop, grace_seconds, announcements, flows, collector, tracker)
-
-
-@contextlib.asynccontextmanager
-async def _producer(settings: TrackerSettings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers,
-        enable_idempotence=True,
-        acks="all",
-        max_batch_size=512 * 1024,
-        max_request_size=max(settings.frame_bytes, settings.saga_bytes) + 64 * 1024,
-        request_timeout_ms=15_000,
-    )
-    await producer.start()
+def main(settings: TrackerSettings | None = None, level: int = logging.INFO) -> int:
+    """Run the tracker until SIGTERM or SIGINT, in a process of its own; its exit code."""
+    configure_logging(level)
+    calm_garbage_collector(GARBAGE_OBJECTS)
     try:
-        yield producer
-    finally:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(producer.stop(), 2.0)
+        asyncio.run(_serve(settings or TrackerSettings()))
+    except SagaError as error:
+        logger.critical("%s", error)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+async def _serve(settings: TrackerSettings) -> None:
+    stop = stopped_by_signals()
+    with _locked(settings.state_dir) if settings.parts != "collector" else contextlib.nullcontext():
+        figures = Figures(settings.parts)
+        if not _apart(settings):
+            async with _endpoint(settings, figures, Metrics(figures)):
+                await _parts(settings, figures).run(stop)
+            return
+        collector = CollectorProcess(settings, figures)
+        tracker = _parts(settings.model_copy(update={"parts": "tracker"}), figures)
+        async with _endpoint(settings, figures, Metrics(figures, lambda: collector.pid)):
+            await together(stop, settings.stop_grace_ms / 1000 + _LEAVE_SECONDS, tracker, collector)
+
+
+def _parts(settings: TrackerSettings, figures: Figures) -> Parts:
+    def tracker(
+        cluster: Cluster, producer: AIOKafkaProducer, effects: Effects, knowledge: Knowledge
+    ) -> Tracker:
+        platform = KafkaPlatform(settings, cluster)
+        return Tracker(settings, platform, producer, effects, knowledge, figures)
+
+    return Parts(settings, figures, None if settings.parts == "collector" else tracker)
+
+
+def _apart(settings: TrackerSettings) -> bool:
+    """Whether the collector gets a process of its own."""
+    if settings.parts != "all":
+        return False
+    if settings.processes == "auto":
+        return _processors() > 1
+    return settings.processes == "2"
+
+
+def _processors() -> int:
+    """Those that this process may use, where the system tells."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def _endpoint(settings: TrackerSettings, figures: Figures, metrics: Metrics) -> Endpoint:
+    return Endpoint(settings.metrics_host, settings.metrics_port, metrics, figures.unready)
 
 
 @contextlib.contextmanager
@@ -112,34 +107,6 @@ def _locked(folder: Path) -> Iterator[None]:
                 "or SAGA_STATE_DIR"
             ) from error
         yield
-
-
-async def _serve(settings: TrackerSettings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await Worker(settings).run(stop)
-
-
-def _calm_garbage_collection() -> None:
-    """Events and sagas have no cycles, but so many of them are made that collections would cost a quarter."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-
-
-def main(settings: TrackerSettings | None = None, level: int = logging.INFO) -> int:
-    """Run a worker until SIGTERM or SIGINT, in a process of its own; its exit code."""
-    configure_logging(level)
-    _calm_garbage_collection()
-    try:
-        asyncio.run(_serve(settings or TrackerSettings()))
-    except SagaError as error:
-        logger.critical("%s", error)
-        return 1
-    logger.info("stopped")
-    return 0
 
 
 if __name__ == "__main__":

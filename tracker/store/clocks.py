@@ -30,6 +30,11 @@ class Clocks:
     def __contains__(self, partition: int) -> bool:
         return partition in self._clocks
 
+    @property
+    def partitions(self) -> list[int]:
+        """Those that are open."""
+        return list(self._clocks)
+
     def open(self, partition: int, row: bytes | None) -> None:
         """The clock goes on from its row; without one it begins anew."""
         try:

@@ -1,14 +1,19 @@
 """The commit: folded sagas become durable, in the one order that loses nothing."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from saga.core.errors import SagaError
 from tracker.core.effect import Effect
+from tracker.core.frame import Read
 from tracker.store.changelog import Changelog
-from tracker.store.rocks import RocksRows
+from tracker.store.rocks import RocksRows, Rows
 from tracker.store.table import SagaTable
+
+logger = logging.getLogger(__name__)
 
 
 class CommitBroken(SagaError):
@@ -21,6 +26,9 @@ class Ownership(Protocol):
     async def ensure(self) -> None:
         """Return if the partitions are ours for long enough to write to them; raise otherwise."""
 
+    async def prove(self) -> None:
+        """The same, and ask Kafka, whatever it said last."""
+
     async def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit the offset of the next frame of each partition."""
 
@@ -32,6 +40,16 @@ class Effects(Protocol):
         """Return when all of them are delivered, or refused for good; raise otherwise."""
 
 
+class Observer(Protocol):
+    """Who is told of commits."""
+
+    def visible(self, read: Iterable[Read], effects: int) -> None:
+        """What was made of these records stands in the table for all to read, after so many effects."""
+
+    def committed(self, seconds: float) -> None:
+        """A commit is done and lasted so long."""
+
+
 class Commit:
     """Takes what was folded and writes it, one commit at a time.
 
@@ -40,20 +58,29 @@ class Commit:
     """
 
     def __init__(
-        self, table: SagaTable, effects: Effects, changelog: Changelog, rows: RocksRows, ownership: Ownership
+        self,
+        table: SagaTable,
+        effects: Effects,
+        changelog: Changelog,
+        rows: RocksRows,
+        ownership: Ownership,
+        observer: Observer | None = None,
     ) -> None:
         self._table = table
         self._effects = effects
         self._changelog = changelog
         self._rows = rows
         self._ownership = ownership
+        self._observer = observer
         self._lock = asyncio.Lock()
         self._offsets: dict[int, int] = {}
+        self._read: list[Read] = []
         self._broken = False
 
-    def folded(self, partition: int, offset: int) -> None:
-        """The frame at this offset has been folded into the table."""
+    def folded(self, partition: int, offset: int, read: Iterable[Read] = ()) -> None:
+        """The frame at this offset, which tells of these records, has been folded into the table."""
         self._offsets[partition] = offset + 1
+        self._read.extend(read)
 
     async def commit(self) -> None:
         """Write all that was folded before the call.
@@ -72,8 +99,25 @@ class Commit:
         """Write all that was folded, and forget it: afterwards others may own the partitions."""
         async with self._lock:
             await self._commit()
+            self._read.clear()
             self._offsets.clear()  # of what was folded meanwhile nothing may be committed
             self._table.forget()
+
+    async def repair(self, partition: int, keys: Iterable[bytes], effects: Sequence[Effect]) -> None:
+        """Write these rows of a restored partition to the changelog again, as they stand in the database.
+
+        The effects tell of it, and so come first.
+
+        Raises
+        ------
+        KafkaError, OwnershipLost
+            They are not written.
+        """
+        async with self._lock:
+            await self._ownership.ensure()
+            await self._effects.send(effects)
+            await self._ownership.ensure()
+            await self._put_right({partition: set(keys)})
 
     async def _commit(self) -> None:
         if self._broken:
@@ -81,14 +125,37 @@ class Commit:
         if not self._offsets:
             return
         self._broken = True  # until it is done: a cancelled commit is a broken one
+        begun = time.monotonic()
         rows, effects = self._table.take()
         offsets, self._offsets = self._offsets, {}
+        read, self._read = self._read, []
         await self._ownership.ensure()  # 1. who has lost its partitions has nothing more to say
         await self._effects.send(effects)  # 2. nothing counts as told before it is
         await self._ownership.ensure()  # and nobody else may have read the changelog as complete meanwhile
-        ends = await self._changelog.append(rows)  # 3. the state survives the loss of this disk
-        for partition, end in ends.items():
+        last, strangers = await self._changelog.append(rows)  # 3. the state survives the loss of this disk
+        if strangers:
+            await self._ownership.prove()  # or we are the stranger, and what is on our disk is the past
+        for partition, end in last.items():
             self._rows.write(partition, rows[partition], end)  # 4. and is read from here, with its offset
+        await self._put_right(strangers)
         self._table.written()
+        if self._observer is not None:
+            self._observer.visible(read, len(effects))
         await self._ownership.commit(offsets)  # 5. only now the frames are not needed any more
+        if self._observer is not None:
+            self._observer.committed(time.monotonic() - begun)
         self._broken = False
+
+    async def _put_right(self, keys: Mapping[int, set[bytes]]) -> None:
+        """Write rows to the changelog again, as they stand in the database, until nobody interferes."""
+        while keys:
+            rows: dict[int, Rows] = {}
+            for partition, its_keys in keys.items():
+                ordered = sorted(its_keys)
+                logger.warning(
+                    "partition %d: %d rows of the changelog are put right", partition, len(ordered)
+                )
+                rows[partition] = dict(zip(ordered, self._rows.get_many(partition, ordered), strict=True))
+            last, keys = await self._changelog.append(rows)
+            for partition, end in last.items():
+                self._rows.write(partition, {}, end)

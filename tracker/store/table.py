@@ -7,26 +7,38 @@ from itertools import islice
 from typing import NamedTuple
 
 from saga.core.ids import derived_id
+from tracker.core.account import Account, Census
 from tracker.core.advance import World, advance
 from tracker.core.clock import CLOCK_ROW
 from tracker.core.effect import Alert, Effect
 from tracker.core.errors import UnreadableSaga
-from tracker.core.fold import fold
-from tracker.core.frame import CommandSeen, Fact, Watermark
+from tracker.core.fold import fold, thinner
+from tracker.core.frame import CommandSeen, Fact, HandedOn, Joined, Watermark, topic_of
+from tracker.core.retention import in_time, leaving, may_leave
 from tracker.core.saga import Saga, decode_saga, encode_saga
 from tracker.core.watermark import Source
-from tracker.store.cache import SagaCache
+from tracker.store.cache import UNKNOWN, SagaCache
 from tracker.store.clocks import Clocks
 from tracker.store.deadlines import Deadlines
-from tracker.store.rocks import OFFSET_KEY, RocksRows
+from tracker.store.heads import heads
+from tracker.store.rocks import STORE_ROW, RocksRows
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
 TOO_LARGE = "too-large"
+THINNED = "thinned"
 BROKEN = "broken"
+CONTRADICTION = "contradiction"
 
-_RESERVED = frozenset({OFFSET_KEY.decode(), CLOCK_ROW})
+ENDED = "ended"
+SILENT = "silent"
+ABANDONED = "abandoned"
+
+LATE = "left"
+"""The reason why a fact was told to no saga: it is so old that its saga may have left."""
+
+_RESERVED = frozenset({STORE_ROW.decode(), CLOCK_ROW})
 """No saga can have these ids: its row would overwrite the offset of the database, or the clock."""
 
 _SCANNED_ROWS = 10_000
@@ -39,7 +51,7 @@ _TELLING_PARTITION = 0
 class Taken(NamedTuple):
     """What is to be written: the rows that changed, by partition, and what they want done before."""
 
-    rows: dict[int, dict[bytes, bytes]]
+    rows: dict[int, dict[bytes, bytes | None]]
     effects: list[Effect]
 
 
@@ -47,11 +59,21 @@ class SagaTable:
     """Sagas by partition, written behind: changes stay in memory until a commit takes them.
 
     A partition is opened once it is ours and its rows are there: its clock is restored, and the
-    deadlines of its sagas are read. `forget` ends that for all partitions. `trouble` counts what could
-    not be read, written or followed, by reason.
+    deadlines of its sagas are read. `forget` ends that for all partitions.
+
+    Attributes
+    ----------
+    trouble, left, late : see `tracker.core.account.Account`.
     """
 
-    def __init__(self, rows: RocksRows, cache: SagaCache, saga_bytes_max: int, source_gone_ms: int) -> None:
+    def __init__(
+        self,
+        rows: RocksRows,
+        cache: SagaCache,
+        saga_bytes_max: int,
+        source_gone_ms: int,
+        account: Account | None = None,
+    ) -> None:
         self._rows = rows
         self._cache = cache
         self._saga_bytes_max = saga_bytes_max
@@ -59,12 +81,35 @@ class SagaTable:
         self._clocks = Clocks(source_gone_ms)
         self._deadlines = Deadlines()
         self._effects: list[Effect] = []
-        self.trouble: Counter[str] = Counter()
+        self._account = account or Account()
+        self._census = Census()
+        self._folded_ms: dict[int, int | None] = {}  # up to then everything has been told to the sagas
+        self._swept: dict[int, bytes] = {}
+        self.trouble = self._account.trouble
+        self.left = self._account.left
+        self.late = self._account.late
+
+    @property
+    def in_flight(self) -> Counter[tuple[str, str]]:
+        """How many sagas of known flows are in flight, by flow and status."""
+        return self._census.total()
+
+    @property
+    def cached_count(self) -> int:
+        """How many unchanged sagas are kept decoded."""
+        return self._cache.clean_count
+
+    @property
+    def open_partitions(self) -> list[int]:
+        """The partitions that are open."""
+        return self._clocks.partitions
 
     @property
     def dirty_count(self) -> int:
-        """How many sagas changed since `take`."""
-        return self._cache.dirty_count
+        """How many sagas changed since `take`, and how many effects are wanted: a saga that hands on what it
+        is told has those alone.
+        """
+        return self._cache.dirty_count + len(self._effects)
 
     def deadline_count(self, partition: int) -> int:
         """How many sagas of an open partition have a deadline."""
@@ -88,13 +133,20 @@ class SagaTable:
         Between two steps others may work; who does not go on to the end has opened nothing.
         """
         self._deadlines.open(partition)
+        self._census.begin(partition)
         last: bytes | None = None
         while rows := self._rows.scan(partition, last, _SCANNED_ROWS):
-            self._deadlines.scan(partition, iter(rows))
+            found = list(heads(rows))
+            self._deadlines.scan(partition, found)
+            for head in found:
+                if head.course is not None:
+                    self._census.count(partition, None, head.course)
             last = rows[-1][0]
             yield
+        self._deadlines.scanned(partition)
         [clock] = self._rows.get_many(partition, [CLOCK_ROW.encode()])
         self._clocks.open(partition, clock)
+        self._folded_ms[partition] = self._clocks.now_ms(partition)
 
     def observe(self, partition: int, watermarks: Iterable[Watermark], frame_ms: int) -> None:
         """Move the clock of an open partition on, by what a frame says of its sources."""
@@ -106,14 +158,26 @@ class SagaTable:
                 logger.info("%s-%d is read again, and time waits for it again", topic, number)
 
     def fold(self, partition: int, facts: Mapping[str, Sequence[Fact]], world: World) -> None:
-        """Fold the facts of one frame into its sagas. Never waits, and so is never interrupted."""
+        """Fold the facts of one frame into its sagas. Never waits, and so is never interrupted.
+
+        The time of the frame is that behind its facts. So who leaves, and what is too late, is judged by
+        the time before it: a tracker that was down for long reads all it has missed in a moment.
+        """
         sagas = self._sagas(partition, facts)
-        now_ms = self._clocks.now_ms(partition)
-        for saga_id, its_facts in facts.items():
-            if saga_id not in _RESERVED:
-                after = self._advanced(partition, sagas[saga_id], saga_id, its_facts, now_ms, world)
-                if after is not None:
-                    self._deadlines.put(partition, saga_id, after.due_ms)
+        before_ms, now_ms = self._folded_ms.get(partition), self._clocks.now_ms(partition)
+        for saga_id, told in facts.items():
+            if saga_id in _RESERVED:
+                continue
+            saga, news = sagas[saga_id], told
+            if before_ms is not None and (
+                saga is None or may_leave(saga.heard_ms, saga.due_ms, before_ms, world.retention)
+            ):
+                saga, news = self._admitted(partition, saga, saga_id, told, before_ms, world)
+                if saga is None and not news:
+                    continue
+            after = self._advanced(partition, saga, saga_id, news, now_ms, world)
+            self._deadlines.put(partition, saga_id, -1 if after is None else after.due_ms)
+        self._folded_ms[partition] = now_ms
 
     def fold_due(self, partition: int, world: World, sagas_max: int) -> bool:
         """Tell so many sagas whose deadline has come that it has; whether there may be more.
@@ -134,13 +198,32 @@ class SagaTable:
                 self._deadlines.put(partition, saga_id, max(after.due_ms, now_ms + 1))
         return len(due) == sagas_max
 
+    def sweep(self, partition: int, world: World, rows_max: int) -> None:
+        """Look at so many further rows of an open partition for sagas whose time has come to leave.
+
+        Never waits. Round and round: what it does not reach now leaves later, and is gone all the same for
+        whoever tells of it (`fold`).
+        """
+        now_ms = self._folded_ms.get(partition)
+        if now_ms is None:
+            return
+        last = self._swept.pop(partition, None)
+        rows = self._rows.scan(partition, last, rows_max)
+        if not rows and last is not None:
+            rows = self._rows.scan(partition, None, rows_max)
+        if rows:
+            self._swept[partition] = rows[-1][0]
+        candidates = [
+            head.id for head in heads(rows) if may_leave(head.heard_ms, head.due_ms, now_ms, world.retention)
+        ]
+        for saga in self._sagas(partition, candidates).values():
+            if saga is not None:
+                self._leave(partition, saga, now_ms, world)
+
     def take(self) -> Taken:
         """What changed. `written` must follow before it is called again."""
-        rows = {
-            partition: {
-                saga.id.encode(): row for saga in sagas.values() if (row := self._encoded(saga)) is not None
-            }
-            for partition, sagas in self._cache.take_dirty().items()
+        rows: dict[int, dict[bytes, bytes | None]] = {
+            partition: self._encoded(sagas) for partition, sagas in self._cache.take_dirty().items()
         }
         # The clock comes last: one that is found in the changelog without sagas before it would have
         # them judged by a time at which they had not been told what they have been told since.
@@ -158,6 +241,9 @@ class SagaTable:
         self._cache.clear()
         self._clocks.forget()
         self._deadlines.forget()
+        self._census.forget()
+        self._folded_ms.clear()
+        self._swept.clear()
         self._effects.clear()
 
     def _advanced(
@@ -181,13 +267,60 @@ class SagaTable:
                 "flow file",
                 saga_id,
             )
-            told = [fact for fact in facts if not isinstance(fact, CommandSeen)]
+            told = [fact for fact in facts if not isinstance(fact, CommandSeen | Joined | HandedOn)]
             after, effects = (fold(before, saga_id, told) if told else None), []
         if effects:
             self._effects.extend(effects)
+            contradictions = sum(_contradicts(effect) for effect in effects)
+            if contradictions:
+                self.trouble[CONTRADICTION] += contradictions
         if after is not None and after is not before:
-            self._cache.put_dirty(partition, after)
+            self._cache.put_dirty(partition, saga_id, after)
+            known = None if before is None else before.course
+            if after.course is not known:
+                self._account.decided(known, after)
+                self._census.count(partition, known, after.course)
         return after
+
+    def _admitted(
+        self,
+        partition: int,
+        saga: Saga | None,
+        saga_id: str,
+        facts: Sequence[Fact],
+        now_ms: int,
+        world: World,
+    ) -> tuple[Saga | None, Sequence[Fact]]:
+        """The saga unless its time has come to leave; then the facts but for those that are too late."""
+        if saga is not None and not self._leave(partition, saga, now_ms, world):
+            return saga, facts
+        facts, late = in_time(facts, now_ms, world.retention)
+        if late:
+            self._tell_late(saga_id, late)
+        return None, facts
+
+    def _leave(self, partition: int, saga: Saga, now_ms: int, world: World) -> bool:
+        """Remove the saga if its time has come; whether it has."""
+        how = leaving(saga, now_ms, world.subscriptions, world.retention)
+        if how is None:
+            return False
+        self.left[ENDED if how.ended else SILENT if how.alert is None else ABANDONED] += 1
+        if how.alert is not None:
+            self._effects.append(how.alert)
+        self._cache.put_dirty(partition, saga.id, None)
+        self._census.count(partition, saga.course, None)
+        return True
+
+    def _tell_late(self, saga_id: str, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            topic = topic_of(fact)
+            if not self.late[topic, LATE]:
+                logger.warning(
+                    "saga %s is not known, and what %s tells of it is older than ended sagas are kept: "
+                    "it is left out, as all that follows of this kind. Was a group set back to old offsets?",
+                    *(saga_id, topic),
+                )
+            self.late[topic, LATE] += 1
 
     def _tell_gone(self, source: Source, read_ms: int | None, at_ms: int) -> None:
         topic, partition = source
@@ -205,9 +338,17 @@ class SagaTable:
 
     def _sagas(self, partition: int, saga_ids: Iterable[str]) -> dict[str, Saga | None]:
         get = self._cache.get
-        sagas = {saga_id: get(partition, saga_id) for saga_id in saga_ids}
-        missing = [saga_id for saga_id, saga in sagas.items() if saga is None]
+        sagas: dict[str, Saga | None] = {}
+        missing = []
+        for saga_id in saga_ids:
+            found = get(partition, saga_id)
+            if found is UNKNOWN:
+                missing.append(saga_id)
+                sagas[saga_id] = None
+            else:
+                sagas[saga_id] = found
         if missing:
+            missing.sort()  # neighbours are in one block: a quarter less to look for
             values = self._rows.get_many(partition, [saga_id.encode() for saga_id in missing])
             for saga_id, value in zip(missing, values, strict=True):
                 if value is not None and saga_id not in _RESERVED:
@@ -225,15 +366,40 @@ class SagaTable:
         self._cache.put_clean(saga)
         return saga
 
-    def _encoded(self, saga: Saga) -> bytes | None:
-        row = encode_saga(saga)
-        if len(row) <= self._saga_bytes_max:
-            return row
+    def _encoded(self, sagas: dict[str, Saga | None]) -> dict[bytes, bytes | None]:
+        """The rows of these sagas; in place of those that were too large stand thinner ones afterwards."""
+        rows: dict[bytes, bytes | None] = {}
+        for saga_id, saga in sagas.items():
+            row = None if saga is None else encode_saga(saga)
+            if row is not None and saga is not None and len(row) > self._saga_bytes_max:
+                sagas[saga_id] = saga = self._thinned(saga, len(row))
+                row = encode_saga(saga)
+                if len(row) > self._saga_bytes_max:
+                    self._tell_too_large(saga_id, len(row))
+                    continue
+            rows[saga_id.encode()] = row
+        return rows
+
+    def _thinned(self, saga: Saga, size: int) -> Saga:
+        """The saga with so few of its steps that it fits into its row, if that is possible."""
+        self.trouble[THINNED] += 1
+        logger.warning(
+            "saga %s has %d bytes: of its %d events only a sample is kept. Raise SAGA_SAGA_BYTES, and "
+            "max.message.bytes of the changelog topic with it, or find out who adds to it without end",
+            *(saga.id, size, saga.events),
+        )
+        while size > self._saga_bytes_max and (after := thinner(saga)) is not saga:
+            saga, size = after, len(encode_saga(after))
+        return saga
+
+    def _tell_too_large(self, saga_id: str, size: int) -> None:
         self.trouble[TOO_LARGE] += 1
         logger.error(
             "saga %s has %d bytes and is not written. Raise SAGA_SAGA_BYTES, and max.message.bytes of the "
             "changelog topic with it, or find out who adds to it without end",
-            saga.id,
-            len(row),
+            *(saga_id, size),
         )
-        return None
+
+
+def _contradicts(effect: Effect) -> bool:
+    return isinstance(effect, Alert) and effect.cause == CONTRADICTION

@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from msgspec import DecodeError, Struct, json
 
 from saga.core.receipt import SERVICES_TOPIC, ServiceAnnouncement
-from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, partition_counts
+from saga.runtime.kafka import (
+    AIOKafkaConsumer,
+    ConsumerRecord,
+    TopicPartition,
+    partition_counts,
+    reader,
+    records_before,
+)
 from saga.runtime.settings import KafkaSettings
 from tracker.core.clock import CLOCK_ROW
 from tracker.core.errors import NothingTracked
@@ -15,7 +22,6 @@ from tracker.core.saga import SAGAS_CHANGELOG_TOPIC
 from tracker.core.subscriptions import Subscriptions
 
 _CLOCK = CLOCK_ROW.encode()
-_POLL_MS = 200
 _FETCH_BYTES_MAX = 4_000_000
 _OTHERS_MAX = 2_000
 
@@ -156,32 +162,16 @@ async def _partitions(
 async def _consumer(
     settings: KafkaSettings, partitions: Collection[TopicPartition]
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=_FETCH_BYTES_MAX,
-    )
-    await consumer.start()
-    try:
+    async with reader(settings, max_partition_fetch_bytes=_FETCH_BYTES_MAX) as consumer:
         consumer.assign(partitions)
         yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def _to_end(
     consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
 ) -> AsyncIterator[list[ConsumerRecord]]:
-    ends = await consumer.end_offsets(partitions)
-    begins = await consumer.beginning_offsets(partitions)
-    left = {partition for partition in partitions if begins[partition] < ends[partition]}
-    while left:
-        for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-            yield records
-        # The position and not the last offset: compaction and transactions leave gaps at the end.
-        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+    async for _, records in records_before(consumer, await consumer.end_offsets(partitions)):
+        yield records
 
 
 def _changes(records: Iterable[ConsumerRecord]) -> list[Change]:

@@ -9,9 +9,10 @@ from tracker.core.saga import Saga
 from tracker.core.sla import NEVER, Clock, clocks, stopped_ms
 from tracker.core.timeline import Timeline
 
-Stand = Literal["on time", "due soon", "overdue", "met", "late", "missed", "stopped"]
+Stand = Literal["on time", "due soon", "overdue", "met", "late", "missed", "stopped", "paused"]
 """`late`: what was awaited came behind its deadline; `missed`: the saga was over, or its compensation
-began, behind the deadline, and it had not come; `stopped`: the same before the deadline."""
+began, behind the deadline, and it had not come; `stopped`: the same before the deadline; `paused`: the saga
+stands still, and so does the clock."""
 
 RUNNING: frozenset[Stand] = frozenset({"on time", "due soon", "overdue"})
 
@@ -25,10 +26,11 @@ class ClockView(NamedTuple):
 
 
 def running_clocks(saga: Saga, flow: Flow | None) -> tuple[Clock, ...]:
-    """The clocks that neither were met nor have stopped, the most urgent first."""
+    """The clocks that neither were met nor have stopped nor stand still, the most urgent first."""
     if flow is None or saga.course is None or stopped_ms(saga.course) != NEVER:
         return ()
-    running = (clock for clock in clocks(flow, Timeline(saga)) if clock.met_ms == NEVER)
+    started = clocks(flow, Timeline(saga), saga.course.pauses)
+    running = (clock for clock in started if clock.met_ms == NEVER == clock.paused_ms)
     return tuple(sorted(running, key=_due_ms))
 
 
@@ -37,7 +39,7 @@ def clock_views(saga: Saga, flow: Flow | None, now_ms: int) -> list[ClockView]:
     if flow is None or saga.course is None:
         return []
     course = saga.course
-    return [_view(clock, course, now_ms) for clock in clocks(flow, Timeline(saga))]
+    return [_view(clock, course, now_ms) for clock in clocks(flow, Timeline(saga), course.pauses)]
 
 
 def stand_of(clock: Clock, now_ms: int) -> Stand:
@@ -64,12 +66,14 @@ def _view(clock: Clock, course: Course, now_ms: int) -> ClockView:
     breached = any(told.breached and (told.rule, told.event, told.due_ms) == key for told in course.told)
     over_ms = stopped_ms(course)
     if clock.met_ms != NEVER and (breached or over_ms == NEVER or clock.met_ms <= over_ms):
-        if clock.met_ms > clock.due_ms:
+        if clock.met_ms > clock.due_ms and clock.paused_ms == NEVER:
             return ClockView(clock, "late", clock.met_ms - clock.due_ms)
         return ClockView(clock, "met", max(0, clock.met_ms - clock.start_ms))
+    if over_ms == NEVER and clock.paused_ms != NEVER:
+        return ClockView(clock, "paused", clock.due_ms - clock.paused_ms)
     if over_ms == NEVER:
         return ClockView(clock, stand_of(clock, now_ms), abs(clock.due_ms - now_ms))
-    if breached or over_ms > clock.due_ms:
+    if breached or (over_ms > clock.due_ms and clock.paused_ms == NEVER):
         return ClockView(clock, "missed", over_ms - clock.due_ms)
     return ClockView(clock, "stopped", max(0, over_ms - clock.start_ms))
 

@@ -35,7 +35,7 @@ class FlowSummary(Struct, frozen=True):
 
     Attributes
     ----------
-    in_flight : open, retrying, compensating and stuck ones.
+    in_flight : open, retrying, paused, compensating and stuck ones.
     stages : in the order in which sagas pass them.
     recent : sagas that ended in each of the last `SLICES_SHOWN` whole slices, the oldest first.
     per_second : sagas that ended in a second, on average over `recent`.
@@ -46,6 +46,7 @@ class FlowSummary(Struct, frozen=True):
     flow: str
     in_flight: int
     retrying: int
+    paused: int
     compensating: int
     stuck: int
     completed: int
@@ -97,6 +98,7 @@ class FlowCounts:
             flow=self._name,
             in_flight=sum(count for status, count in self._statuses.items() if status not in ENDED),
             retrying=self._statuses[Status.RETRYING],
+            paused=self._statuses[Status.PAUSED],
             compensating=self._statuses[Status.COMPENSATING],
             stuck=self._statuses[Status.STUCK],
             completed=self._statuses[Status.COMPLETED],

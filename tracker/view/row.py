@@ -5,7 +5,9 @@ import sys
 from msgspec import Struct
 
 from tracker.core.chain import acted_ms, began_ms, begin_type, business_key, flow_name, forward_events
-from tracker.core.course import Told
+from tracker.core.contract.findings import Finding, findings
+from tracker.core.contract.stuck import next_event
+from tracker.core.course import Pause, Told
 from tracker.core.saga import Saga
 from tracker.core.sla import Clock
 from tracker.core.status import ENDED, Status, Waiting, dead_letters, judged, waiting
@@ -24,13 +26,15 @@ class Row(Struct, frozen=True, gc=False):
     began_ms, acted_ms : when the first and the last thing known of it happened, since the epoch.
     where, where_ms : type and time of its newest event, not counting those of its undoing; "" and -1 as
         long as only receipts are known.
-    events : how many events it has.
+    events : how many events it has; about as many, where there are too many to keep each.
     waiting : who owes an answer, the longest awaited first.
     dead_letters : the service and the class of the exception of each, oldest first.
     clocks : those that run, the most urgent first.
     told : what was told of its clocks.
     undo : the undo that is under way or stuck, or the next one.
     ends_with : the type of the event that it still waits for when all is undone, or "".
+    paused : the pause that goes on, if one does.
+    findings : what is wrong with it, besides what takes too long; some count from a later time on.
     """
 
     id: str
@@ -50,6 +54,8 @@ class Row(Struct, frozen=True, gc=False):
     told: tuple[Told, ...] = ()
     undo: UndoView | None = None
     ends_with: str = ""
+    paused: Pause | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def in_flight(self) -> bool:
@@ -60,11 +66,20 @@ class Row(Struct, frozen=True, gc=False):
         """Whether it follows a flow file."""
         return self.flow_version > 0
 
+    @property
+    def waits(self) -> tuple[Waiting, ...]:
+        """What may be stuck: who owes an answer, or that nobody does and it is not at its end."""
+        if not self.in_flight or self.paused is not None:
+            return ()
+        if not self.waiting and self.of_flow and self.where and self.status is Status.OPEN:
+            return (next_event(self.where, self.where_ms),)
+        return self.waiting
+
 
 def row_of(saga: Saga, known: Known) -> Row:
     """A saga as lists show it."""
     flow = known.flow_of(saga)
-    forward = forward_events(saga, frozenset() if flow is None else flow.undo_words)
+    forward = forward_events(saga, known.undo_words(saga))
     owed = waiting(saga, known.subscriptions)
     given_up = dead_letters(saga)
     course = saga.course
@@ -86,11 +101,13 @@ def row_of(saga: Saga, known: Known) -> Row:
         acted_ms=acted_ms(saga),
         where=sys.intern(forward[-1].type) if forward else "",
         where_ms=forward[-1].time_ms if forward else -1,
-        events=len(saga.steps),
+        events=saga.events,
         waiting=tuple(owed),
         dead_letters=tuple((letter.handling.service, letter.handling.standing.error) for letter in given_up),
         clocks=running_clocks(saga, flow),
         told=() if course is None else course.told,
         undo=next(iter([*stuck, *begun, *left]), None),
         ends_with="" if then is None or stands is not Status.COMPENSATING else then.type,
+        paused=None if course is None else course.paused,
+        findings=findings(saga, known.expected(saga), flow),
     )

@@ -4,26 +4,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tracker.core.contract.findings import Kind
 from tracker.core.status import Status
 from tracker.view.row import Row
 
-_URGENCY = (
+URGENCY = (
     Status.STUCK,
     Status.COMPENSATING,
     Status.RETRYING,
+    Status.PAUSED,
     Status.OPEN,
     Status.FAILED,
     Status.COMPENSATED,
     Status.CANCELLED,
     Status.COMPLETED,
 )
+"""What needs a look first comes first."""
 
 
 def _urgency(row: Row) -> int:
     # Failing is one of the ends of a flow. Without one it is a dead letter that nobody does anything about.
     if row.status is Status.FAILED and not row.of_flow:
         return 0
-    return 1 + _URGENCY.index(row.status)
+    return 1 + URGENCY.index(row.status)
 
 
 class Sort(StrEnum):
@@ -48,7 +51,8 @@ class Selection:
     """What a saga must be to be shown; None or empty: anything will do.
 
     `flow` is that of a flow file, or the type of a first event; `older_than_ms` is the least time
-    since it began, in milliseconds.
+    since it began, in milliseconds. Whether a saga has one of the `findings` only `Sagas` can tell, and
+    whether it went a `variant` or took an `edge`, both by their ids, only the read model.
     """
 
     statuses: frozenset[Status] = frozenset()
@@ -56,6 +60,9 @@ class Selection:
     key: str | None = None
     waiting_for: str | None = None
     older_than_ms: int = 0
+    findings: frozenset[Kind] = frozenset()
+    variant: str | None = None
+    edge: str | None = None
 
     def older_than(self, age_ms: int) -> "Selection":
         """The same, only of sagas that began so long ago or longer."""
@@ -67,7 +74,10 @@ class Selection:
             (not self.statuses or row.status in self.statuses)
             and (self.flow is None or self.flow in (row.flow, row.begins))
             and (self.key is None or row.key == self.key)
-            and (self.waiting_for is None or any(owed.service == self.waiting_for for owed in row.waiting))
+            and (self.waiting_for is None or self._waits(row))
             # A producer's clock may be ahead: what has not begun yet is shown unless its age matters.
             and (not self.older_than_ms or now_ms - row.began_ms >= self.older_than_ms)
         )
+
+    def _waits(self, row: Row) -> bool:
+        return row.in_flight and any(owed.service == self.waiting_for for owed in row.waiting)

@@ -5,8 +5,8 @@ from msgspec import Struct
 from tracker.core.compensation import command_id
 from tracker.core.course import UndoState, UndoStatus
 from tracker.core.flow import Flow
-from tracker.core.saga import Saga
-from tracker.core.status import standings
+from tracker.core.saga import Saga, marked
+from tracker.core.status import UNANSWERED, standings
 from tracker.core.subscriptions import Subscriptions
 
 
@@ -46,15 +46,15 @@ def undo_views(saga: Saga, flow: Flow | None, subscriptions: Subscriptions) -> l
 
 
 def _view(undo: UndoState, saga: Saga, flow: Flow | None, subscriptions: Subscriptions) -> UndoView:
-    step = saga.steps.get(undo.event)
+    step = saga.steps.get(undo.event) or marked(saga).get(undo.event)
     event_type = step.seen.type if step is not None and step.seen is not None else ""
     milestone = None if flow is None else flow.events.get(event_type)
     rule = None if milestone is None else milestone.undo
     command = "" if rule is None else rule.command.type
     sent_id = command_id(undo.event, command) if command and undo.attempt else ""
-    sent = saga.steps.get(sent_id)
+    sent = saga.steps.get(sent_id) or marked(saga).get(sent_id)
     answers = {} if sent is None else standings(sent)
-    done = {service for service, answer in answers.items() if answer.standing.outcome != "retrying"}
+    done = {service for service, answer in answers.items() if answer.standing.outcome not in UNANSWERED}
     sent_ms = -1
     if rule is not None and undo.due_ms >= 0 and (undo.attempt > 1 or sent is None or sent.seen is None):
         sent_ms = undo.due_ms - rule.within_ms

@@ -1,0 +1,1 @@
+"""The REST API: HTTP around `tracker.view.queries`, and commands to the tracker."""

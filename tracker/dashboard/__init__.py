@@ -1,0 +1,1 @@
+"""The pages: what `tracker.view.queries` answers, as trees that a browser draws and keeps up to date."""

@@ -1,0 +1,1 @@
+"""Bulk jobs: one action for many sagas, or a redrive, worked on behind the scenes."""
