@@ -74,6 +74,7 @@ class Running:
     database: str
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]]
+    token: str = ""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -98,6 +99,7 @@ def running(kafka: LocalKafka, tmp_path: Path) -> Iterator[Running]:
         started = Running(ports, url, tmp_path, {})
         try:
             _add_first_user(started)
+            started.token = _new_token(started)
             for name, service in OURS.items():
                 started.processes[name] = _start(started, name, service)
             yield started
@@ -150,14 +152,30 @@ def _environment(running: Running, name: str) -> dict[str, str]:
 
 def _add_first_user(running: Running) -> None:
     """As the file says in its beginning."""
-    subprocess.run(
-        [str(BIN / "saga"), "users", "add", "ada", "--role", "admin", "--password-stdin"],
+    _administer(
+        running,
+        *("users", "add", "ada", "--role", "admin", "--password-stdin"),
+        given="correct horse battery staple",
+    )
+
+
+def _new_token(running: Running) -> str:
+    return _administer(running, "tokens", "create", "test", "--role", "viewer", "--reason", "a test").strip()
+
+
+def _administer(running: Running, *arguments: str, given: str = "") -> str:
+    """What `saga` prints where the dashboard runs."""
+    done = subprocess.run(
+        [str(BIN / "saga"), *arguments],
         env=_environment(running, "dashboard"),
-        input="correct horse battery staple",
+        input=given,
+        capture_output=True,
         text=True,
         timeout=60,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _start(running: Running, name: str, service: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -209,16 +227,7 @@ async def test_an_order_goes_through_is_tracked_and_all_end_in_order(running: Ru
 
 
 async def _completed_on_the_dashboard(running: Running, saga_id: str) -> None:
-    made = await asyncio.to_thread(
-        subprocess.run,
-        [str(BIN / "saga"), "tokens", "create", "test", "--role", "viewer", "--reason", "a test"],
-        env=_environment(running, "dashboard"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    headers = {"Authorization": f"Bearer {running.token}"}
     url = running.here(f"http://localhost:8080/api/v1/sagas/{saga_id}")
     async with aiohttp.ClientSession(headers=headers) as http:
         while True:

@@ -1,9 +1,9 @@
 """What lies between processes and brokers: requests that take their time, get lost, or find nobody."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.errors import RequestTimedOutError
 
@@ -13,6 +13,15 @@ from tests.simulation.plan import jitter
 
 TIMEOUT_MS = 3_000
 _WAY_MS = 12
+
+
+class _Write(NamedTuple):
+    """Records on their way into a partition, and when their producer gives them up."""
+
+    process: Process
+    append: Callable[[], Any]
+    future: "asyncio.Future[Any]"
+    late_ms: float
 
 
 class Network:
@@ -26,6 +35,7 @@ class Network:
         self._seed = seed
         self._asked: Counter[str] = Counter()
         self._arrivals_ms: dict[tuple[str, str, int], float] = {}
+        self._held: dict[tuple[str, str, int], deque[_Write]] = {}
 
     def jitter(self, name: str, below: int) -> int:
         """A number that follows from the plan and the name."""
@@ -51,27 +61,31 @@ class Network:
         now_ms = self.loop.time() * 1000
         arrival_ms = max(now_ms + self.way_ms(process), self._arrivals_ms.get(place, 0))
         self._arrivals_ms[place] = arrival_ms
-        self.loop.outside(arrival_ms - now_ms, self._arrive, process, topic, append, future, now_ms)
+        write = _Write(process, append, future, now_ms + TIMEOUT_MS)
+        self.loop.outside(arrival_ms - now_ms, self._arrive, place, write)
         return future
 
-    def _arrive(
-        self,
-        process: Process,
-        topic: str,
-        append: Callable[[], Any],
-        future: "asyncio.Future[Any]",
-        sent_ms: float,
-    ) -> None:
-        wait_ms = self.down_until_ms.get(topic, 0) - self.loop.now_ms
-        if wait_ms <= 0:
-            self._answer(process, append, future)
-        elif not process.alive:
-            return
-        elif self.loop.time() * 1000 - sent_ms >= TIMEOUT_MS:
-            _settle(future, None, RequestTimedOutError())
-        else:
-            left_ms = TIMEOUT_MS - (self.loop.time() * 1000 - sent_ms)
-            self.loop.outside(min(wait_ms, left_ms), self._arrive, process, topic, append, future, sent_ms)
+    def _arrive(self, place: tuple[str, str, int], write: "_Write") -> None:
+        held = self._held.setdefault(place, deque())
+        held.append(write)
+        if len(held) == 1:
+            self._take(place)
+
+    def _take(self, place: tuple[str, str, int]) -> None:
+        """What stands before a partition goes in, the oldest first, as soon as its topic takes something."""
+        held = self._held[place]
+        while held:
+            process, append, future, late_ms = held[0]
+            wait_ms = self.down_until_ms.get(place[1], 0) - self.loop.now_ms
+            left_ms = late_ms - self.loop.time() * 1000
+            if wait_ms <= 0:
+                self._answer(process, append, future)
+            elif process.alive and left_ms > 0:
+                self.loop.outside(min(wait_ms, left_ms), self._take, place)
+                return
+            elif process.alive:
+                _settle(future, None, RequestTimedOutError())
+            held.popleft()
 
     def _answer(self, process: Process, answer: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
         result: Any = None

@@ -20,6 +20,9 @@ from tracker.view.model.access import AccessStore
 from tracker.view.model.database import open_model
 from tracker.view.projector.settings import ProjectorSettings
 
+_AUDIT_SECONDS_MAX = 20.0
+"""The first record makes its topic, which takes a cluster that has just been started its time."""
+
 
 async def create(
     name: str, role_name: str, days: int, reason: str, database: str | None, bootstrap_servers: str | None
@@ -80,7 +83,7 @@ async def revoke(token_id: str, reason: str, database: str | None, bootstrap_ser
 async def _audited(bootstrap_servers: str | None, action: str, object: str, reason: str) -> None:
     if not reason.strip():
         raise UnusableToken("the reason is empty: it is kept in the audit log, so say it")
-    audit = KafkaAudit(await connected(bootstrap_servers))
+    audit = KafkaAudit(await connected(bootstrap_servers), _AUDIT_SECONDS_MAX)
     try:
         await audit.write(audit_record(wall_ms(), getpass.getuser(), "admin", action, object, reason))
     finally:
