@@ -127,7 +127,7 @@ class Stage:
         """Fold these frames and write what came of them; after each so many rows are swept."""
         for partition, value in frames:
             frame = decode_frame(value)
-            self.table.observe(partition, frame.watermarks, NOON_MS)
+            self.table.observe(partition, frame.watermarks, NOON_MS, 0)
             self.table.fold(partition, frame.sagas, self._world)
             self.table.fold_due(partition, self._world, 500)
             self.table.sweep(partition, self._world, swept_rows)

@@ -90,7 +90,7 @@ class Store:
         self, *sagas: str, offset: int, facts: Sequence[Fact] = FACTS, world: World = WORLD, now_ms: int = -1
     ) -> None:
         if now_ms >= 0:
-            self.table.observe(0, [Watermark("orders", 0, now_ms)], 0)
+            self.table.observe(0, [Watermark("orders", 0, now_ms)], 0, 0)
         self.table.fold(0, dict.fromkeys(sagas, facts), world)
         self.table.fold_due(0, world, 100)
         self.commit.folded(0, offset)

@@ -55,7 +55,7 @@ class Stage:
 
     def play(self, frame: Frame) -> None:
         now_ms = NOON_MS + frame.at * HOUR_MS
-        self.table.observe(0, [Watermark("orders", 0, now_ms)], now_ms)
+        self.table.observe(0, [Watermark("orders", 0, now_ms)], now_ms, 0)
         facts: dict[str, list[EventSeen]] = {}
         for saga, kind, hours in frame.events:
             fact = event(f"{saga}-{kind}-{hours}", kind, after_ms=hours * HOUR_MS)

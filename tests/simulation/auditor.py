@@ -577,16 +577,24 @@ class _Judged:
         return at_ms + left_ms
 
     def attempts(self, asked: Iterable[list[int]]) -> Iterator[str]:
-        """Nothing is asked of services in a pause; nor again before its time, which a pause puts off."""
+        """Nothing is asked in a pause; nor again before its time, which a pause puts off.
+
+        An operator may ask at any time.
+        """
         if any(fault.kind not in LEAVING_TRACKERS_ALONE for fault in self._plan.faults):
             return  # who decides once more asks once more
         told_ms = sorted(_number(told["placed_ms"]) for told in self._lifecycle if told["stage"] == "paused")
+        course = self._saga.course
+        retried_ms = [act.at_ms for act in course.history if act.action == "retry"] if course else []
         for times_ms in asked:
             for at_ms in times_ms:
                 for begun_ms, (_, to_ms) in zip(told_ms, self._pauses, strict=True):
                     if begun_ms < at_ms and (to_ms is None or at_ms < to_ms):
                         yield f"asked something of services at {at_ms}, in a pause of {self._pauses}"
             for before_ms, again_ms in pairwise(sorted(set(times_ms))):
+                between = range(before_ms - self._ahead_ms, again_ms + self._ahead_ms + 1)
+                if any(at_ms in between for at_ms in retried_ms):
+                    continue
                 due_ms = self._due_ms(before_ms, UNDO_WITHIN_MS)
                 if due_ms is None or again_ms < due_ms - self._ahead_ms:
                     yield f"asked at {before_ms} and at {again_ms}, which was due at {due_ms}"

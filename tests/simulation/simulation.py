@@ -158,6 +158,8 @@ class Simulation:
         for group, sources in ((self._collectors, SOURCES), (self._trackers, ())):
             if group.rebalancing:
                 return "a group is rebalancing"
+            if not all(member.process.alive for member in group.members.values()):
+                return "a group waits for somebody who is dead"
             for topic in sources:
                 for partition in self.log.topics[topic]:
                     committed = group.committed.get(TopicPartition(topic, partition.number), 0)

@@ -11,12 +11,13 @@ from tests.simulation.simulation import simulate
 from tracker.core import advance, collect, compensation, join, operators, retention, sla
 from tracker.core.clock import PartitionClock
 from tracker.core.course import Course
-from tracker.core.frame import UNREAD_MS, EventSeen
+from tracker.core.frame import HELD_MS, EventSeen
 from tracker.core.timeline import Timeline
 from tracker.core.watermark import Polls, Source
 from tracker.runtime.collector import Collector
 from tracker.runtime.ownership import GroupOwnership
 from tracker.runtime.restore import Restore
+from tracker.runtime.tracker import Tracker
 from tracker.store import table
 from tracker.store.changelog import Appended, Changelog
 from tracker.store.commit import Commit
@@ -81,7 +82,7 @@ async def confirmed_before_delivery(self: Any, deliveries: Any, batches: Any) ->
 
 def latest_source(self: Any) -> None:
     times = [heard.at_ms for heard in self._sources.values() if not heard.gone]
-    self._now_ms = max(times, default=None) if max(times, default=UNREAD_MS) != UNREAD_MS else None
+    self._now_ms = max(times, default=None) if max(times, default=HELD_MS) > HELD_MS else None
 
 
 def no_deadlines(self: Any, partition: int, rows: Iterator[Any]) -> None:
@@ -114,6 +115,10 @@ def not_put_off(due_ms: int, over: Any) -> int:
 def by_command(self: Any, at_ms: int) -> int:
     """A pause counts from when it was asked for, whatever was decided since."""
     return at_ms
+
+
+async def as_it_was_kept(self: Any, partition: int) -> None:
+    """The clock stays behind the frames that were taken since."""
 
 
 _compensate = advance._Turn._compensate
@@ -235,6 +240,13 @@ _UNDONE = structs.replace(
     orders=(Order(3_300, "saga-0", "pause"), Order(6_000, "saga-0", "resume")),
 )
 _PAUSED_BEFORE = structs.replace(_UNDONE, orders=(Order(6_000, "saga-0", "pause", behind_ms=2_700),))
+_ASKED_LONG_AGO = structs.replace(
+    _ALONE,
+    collectors=2,
+    sagas=(structs.replace(_PROMPT, at_ms=7_394, reserve_ms=6_079, charge_ms=-1),),
+    faults=(Fault(12_855, "no-changelog", 10, 7_000),),
+    orders=(Order(12_986, "saga-0", "pause", behind_ms=3_000),),
+)
 _LEAVING = structs.replace(
     _ALONE, sagas=(structs.replace(_PROMPT, charge_ms=150, echo_ms=25_000),), faults=(), kept_ms=4_000
 )
@@ -292,6 +304,10 @@ MUTATIONS: dict[str, tuple[tuple[FaultKind, ...] | Plan, tuple[Mutation, ...]]] 
     "a pause begins before what was decided": (
         _PAUSED_BEFORE,
         (Mutation(advance._Turn, "_moment", by_command),),
+    ),
+    "who goes on judges by an older clock": (
+        _ASKED_LONG_AGO,
+        (Mutation(Tracker, "_turn_clock_on", as_it_was_kept),),
     ),
     "sagas leave as soon as they have ended": (
         _LEAVING,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.core.frame import UNREAD_MS, Frame, Watermark
+from tracker.core.frame import HELD_MS, UNREAD_MS, Frame, Watermark
 from tracker.core.health import (
     Ends,
     GroupHealth,
@@ -31,6 +31,7 @@ GROUPS = [GroupHealth("saga-collector", "Stable", ("a",)), GroupHealth("saga-tra
         (CAUGHT_UP, NOW_MS - 500, False, READ, ""),
         (CAUGHT_UP, NOW_MS - 500, False, Ends(9, 10), ""),
         (CAUGHT_UP, NOW_MS - 60_000, False, Ends(9, 10), "open transaction"),
+        (CAUGHT_UP, HELD_MS, False, Ends(0, 10), "open transaction"),
         (CAUGHT_UP, NOW_MS - 60_000, False, READ, "silent"),
         (LATE, NOW_MS - 60_000, False, READ, "behind"),
         (LATE, UNREAD_MS, False, READ, "unread"),

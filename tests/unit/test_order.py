@@ -33,3 +33,21 @@ def test_gaps_are_skipped() -> None:
 
     assert order.expected(0) == 9
     assert order.place(0, 9) is Place.NEXT
+
+
+def test_frames_are_recalled_before_those_that_have_not_been_taken() -> None:
+    order = FrameOrder()
+    order.begin({0: 5})
+    order.recall_from(0, 3)
+    order.recall_from(0, 3)
+
+    assert [order.place(0, offset) for offset in (5, 3, 4, 4, 5, 4)] == [
+        Place.AHEAD,
+        Place.RECALLED,
+        Place.RECALLED,
+        Place.REPEATED,
+        Place.NEXT,
+        Place.REPEATED,
+    ]
+    order.begin({0: 5})
+    assert order.place(0, 5) is Place.NEXT

@@ -44,14 +44,14 @@ class Driver:
 
     def only(self, source: str, at_ms: int) -> None:
         """A frame of a collector that knows of no other source."""
-        self._table.observe(0, [Watermark(source, 0, NOON_MS + at_ms)], NOON_MS + at_ms)
+        self._table.observe(0, [Watermark(source, 0, NOON_MS + at_ms)], NOON_MS + at_ms, 0)
 
     def frame(self, at_ms: int, facts: dict[str, list[Fact]] | None = None, **read_ms: int) -> None:
         """A frame: what each source has been read to; a source that is not named exists, and is not read."""
         marks = [
             Watermark(name, 0, NOON_MS + read_ms[name] if name in read_ms else UNREAD_MS) for name in SOURCES
         ]
-        self._table.observe(0, marks, NOON_MS + at_ms)
+        self._table.observe(0, marks, NOON_MS + at_ms, 0)
         self._table.fold(0, facts or {}, WORLD)
         while self._table.fold_due(0, WORLD, 10):
             pass

@@ -69,7 +69,7 @@ def fold_in(table: SagaTable, facts: dict[str, Sequence[Fact]], world: World = N
 
 
 def move(table: SagaTable, now_ms: int, frame_ms: int = 0) -> None:
-    table.observe(0, [Watermark("orders", 0, now_ms)], frame_ms)
+    table.observe(0, [Watermark("orders", 0, now_ms)], frame_ms, 0)
 
 
 def commit(table: SagaTable, rows: RocksRows, offset: int = 1) -> dict[bytes, bytes]:
@@ -225,7 +225,7 @@ def test_who_ended_in_time_is_not_told(rows: RocksRows) -> None:
 def test_without_time_nobody_is_told(rows: RocksRows) -> None:
     table = opened(rows)
     fold_in(table, {"s-1": FIRST}, ORDERS)
-    table.observe(0, [Watermark("orders", 0, DUE_MS), Watermark("stock", 0, -1)], 0)
+    table.observe(0, [Watermark("orders", 0, DUE_MS), Watermark("stock", 0, -1)], 0, 0)
 
     assert woken(table) == []
 
@@ -307,7 +307,7 @@ def test_a_scan_of_many_rows_is_done_in_steps_and_finds_all(rows: RocksRows) -> 
 
 def test_the_clock_is_written_at_once_when_other_sources_count_and_else_rarely(rows: RocksRows) -> None:
     def written(frame_ms: int, sagas: dict[str, Sequence[Fact]], now_ms: int, *more: Watermark) -> list[str]:
-        table.observe(0, [Watermark("orders", 0, now_ms), *more], frame_ms)
+        table.observe(0, [Watermark("orders", 0, now_ms), *more], frame_ms, 0)
         fold_in(table, sagas)
         taken = table.take().rows.get(0, {})
         table.written()
@@ -330,9 +330,9 @@ def test_a_clock_that_cannot_be_read_begins_anew(rows: RocksRows) -> None:
 
 def test_a_source_that_is_gone_is_listed_and_alerted_once(rows: RocksRows) -> None:
     table = opened(rows)
-    table.observe(0, [Watermark("orders", 0, 5), Watermark("stock", 3, 5)], 0)
+    table.observe(0, [Watermark("orders", 0, 5), Watermark("stock", 3, 5)], 0, 0)
     for frame_ms in range(500, 62_000, 500):
-        table.observe(0, [Watermark("orders", 0, 5)], frame_ms)
+        table.observe(0, [Watermark("orders", 0, 5)], frame_ms, 0)
     [alert] = table.take().effects
 
     assert table.gone_sources() == {0: (("stock", 3),)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.core.frame import UNREAD_MS, Watermark
+from tracker.core.frame import HELD_MS, UNREAD_MS, Watermark
 from tracker.core.watermark import Polls, Reading, Watermarks, watermark
 
 NOW = 100_000
@@ -22,6 +22,9 @@ def reading(position: int, stable_end: int, end: int, last_record_ms: int | None
         pytest.param(reading(7, 10, 10, None), 50_000, 50_000, id="behind: it stays where it was"),
         pytest.param(reading(10, 10, 12), None, 60_000, id="an open transaction holds it back"),
         pytest.param(reading(10, 10, 12), 80_000, 80_000, id="an open transaction stops it"),
+        pytest.param(
+            reading(10, 10, 12, None), None, HELD_MS, id="an open transaction before the first record"
+        ),
         pytest.param(reading(7, 10, 10, NOW + 9_000), None, NOW, id="a producer's clock that is ahead"),
         pytest.param(reading(7, 10, 10, -1), 50_000, 50_000, id="a record without a timestamp"),
         pytest.param(reading(7, 10, 10, 40_000), 50_000, 50_000, id="it never goes back"),

@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 from msgspec import DecodeError, Struct, msgpack
 
-from tracker.core.frame import UNREAD_MS, Watermark
+from tracker.core.frame import HELD_MS, UNREAD_MS, Watermark
 from tracker.core.watermark import Source
 
-CLOCK_VERSION = 1
+CLOCK_VERSION = 2
 
 CLOCK_ROW = "__saga\0clock__"
 """The key of the clock in its partition of the saga table. No saga can have this id."""
@@ -64,6 +64,7 @@ class _KeptSource(Struct, frozen=True, array_like=True, gc=False):
 class _KeptClock(Struct, frozen=True, array_like=True, gc=False):
     version: int
     sources: list[_KeptSource]
+    frame: int
 
 
 _encoder = msgpack.Encoder()
@@ -74,7 +75,12 @@ class PartitionClock:
     """The clock of a partition; `kept` is what `encode` gave before a restart.
 
     After a restart every source has its `gone_after_ms` anew, and the time until the first frame is no
-    activity. So a clock that goes on from an older state is never ahead of the one that wrote it.
+    activity. So a clock that goes on from an older state is never ahead of the one that wrote it; and once
+    it has taken in the frames behind `frame`, it is where that one was.
+
+    Attributes
+    ----------
+    frame : the offset of the last frame that was taken in, -1 for none.
 
     Raises
     ------
@@ -88,6 +94,7 @@ class PartitionClock:
         self._active_ms = 0
         self._frame_ms: int | None = None
         self._now_ms: int | None = None
+        self.frame = -1
         if kept is not None:
             self._restore(kept)
 
@@ -109,10 +116,11 @@ class PartitionClock:
     def watermark(self, source: Source) -> int | None:
         """How far this source has been read; None if nobody has told that."""
         heard = self._sources.get(source)
-        return None if heard is None or heard.at_ms == UNREAD_MS else heard.at_ms
+        return None if heard is None or heard.at_ms <= HELD_MS else heard.at_ms
 
-    def observe(self, watermarks: Iterable[Watermark], frame_ms: int) -> Reckoned:
-        """Take in what a frame says; `frame_ms` is the timestamp of its record."""
+    def observe(self, watermarks: Iterable[Watermark], frame_ms: int, frame: int) -> Reckoned:
+        """Take in what a frame says; `frame_ms` is the timestamp of its record, `frame` its offset."""
+        self.frame = frame
         if self._frame_ms is not None and frame_ms > self._frame_ms:
             self._active_ms += min(frame_ms - self._frame_ms, GAP_MS_MAX)
         self._frame_ms = frame_ms if self._frame_ms is None else max(self._frame_ms, frame_ms)
@@ -129,7 +137,7 @@ class PartitionClock:
             _KeptSource(topic, partition, heard.at_ms, heard.gone)
             for (topic, partition), heard in self._sources.items()
         ]
-        return _encoder.encode(_KeptClock(CLOCK_VERSION, sources))
+        return _encoder.encode(_KeptClock(CLOCK_VERSION, sources, self.frame))
 
     def _take(self, mark: Watermark) -> Source | None:
         """Take in a watermark; the source if it was gone and is back."""
@@ -168,12 +176,13 @@ class PartitionClock:
 
     def _reckon(self) -> None:
         least = min((heard.at_ms for heard in self._sources.values() if not heard.gone), default=UNREAD_MS)
-        self._now_ms = None if least == UNREAD_MS else least
+        self._now_ms = None if least <= HELD_MS else least
 
     def _restore(self, kept: bytes) -> None:
         clock = _decoder.decode(kept)
         if clock.version != CLOCK_VERSION:
             raise DecodeError(f"a clock of version {clock.version}, but this tracker reads {CLOCK_VERSION}")
+        self.frame = clock.frame
         for source in clock.sources:
             told_ms = -self._gone_after_ms - 1 if source.gone else 0
             self._sources[source.topic, source.partition] = _Heard(source.at_ms, told_ms, 0, source.gone)

@@ -20,6 +20,9 @@ sagas: all are read."""
 UNREAD_MS = -1
 """In the place of a watermark: the source partition exists, but the sender does not read it."""
 
+HELD_MS = 0
+"""The same: the sender reads it and knows nothing, since an open transaction stands where it is to begin."""
+
 
 class EventSeen(Struct, frozen=True, array_like=True, gc=False, tag_field="fact", tag=0):
     """An event stands on a business topic.
@@ -141,7 +144,8 @@ def topic_of(fact: Fact) -> str:
 class Watermark(Struct, frozen=True, array_like=True, gc=False):
     """Everything on this source partition up to `at_ms` has been read (DESIGN, section 5).
 
-    `UNREAD_MS`: by somebody else, or by nobody as yet. So time waits for whoever does read it.
+    `UNREAD_MS`: by somebody else, or by nobody as yet. So time waits for whoever does read it, but not for
+    ever; for one with `HELD_MS` it does.
     """
 
     topic: str

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from tracker.core.frame import UNREAD_MS, Frame
+from tracker.core.frame import HELD_MS, UNREAD_MS, Frame
 from tracker.core.lag import CAUGHT_UP, SourceLag, worst
 from tracker.core.watermark import Source
 
@@ -125,16 +125,16 @@ def source_health(
     source: Source, lag: SourceLag, told_ms: int | None, gone: bool, ends: Ends | None, at_ms: int
 ) -> SourceHealth:
     """How a source stands: by its lag, by the newest frames, and by where it ends."""
-    known_ms = None if told_ms is None or told_ms == UNREAD_MS else told_ms
-    return SourceHealth(*source, lag, known_ms, _hold(lag, known_ms, gone, ends, at_ms))
+    known_ms = None if told_ms is None or told_ms <= HELD_MS else told_ms
+    return SourceHealth(*source, lag, known_ms, _hold(lag, told_ms, gone, ends, at_ms))
 
 
-def _hold(lag: SourceLag, known_ms: int | None, gone: bool, ends: Ends | None, at_ms: int) -> Hold:
+def _hold(lag: SourceLag, told_ms: int | None, gone: bool, ends: Ends | None, at_ms: int) -> Hold:
     if gone:
         return "gone"
-    if known_ms is None:
+    if told_ms is None or told_ms == UNREAD_MS:
         return "unread"
-    if at_ms - known_ms < STILL_MS:
+    if at_ms - told_ms < STILL_MS:
         return ""
     if ends is not None and ends.stable < ends.end:
         return "open transaction"

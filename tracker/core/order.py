@@ -8,6 +8,8 @@ class Place(Enum):
     """Where a frame stands to those taken before it."""
 
     NEXT = auto()
+    RECALLED = auto()
+    """It is the next one, and its facts have been taken before: only its time is wanted."""
     REPEATED = auto()
     """It has been taken before, or its partition is not ours."""
     AHEAD = auto()
@@ -23,10 +25,12 @@ class FrameOrder:
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}
+        self._known: dict[int, int] = {}
 
     def begin(self, offsets: Mapping[int, int]) -> None:
         """Partitions that are ours from now on, and the offsets to begin at. All others are not."""
         self._next = dict(offsets)
+        self._known = {}
 
     def end(self) -> None:
         """No partition is ours any more."""
@@ -40,7 +44,7 @@ class FrameOrder:
         if offset > expected:
             return Place.AHEAD
         self._next[partition] = offset + 1
-        return Place.NEXT
+        return Place.RECALLED if offset < self._known.get(partition, 0) else Place.NEXT
 
     @property
     def partitions(self) -> list[int]:
@@ -50,6 +54,11 @@ class FrameOrder:
     def expected(self, partition: int) -> int | None:
         """The offset of the next frame of a partition; None if it is not ours."""
         return self._next.get(partition)
+
+    def recall_from(self, partition: int, offset: int) -> None:
+        """Expect the frames from this offset on once more, before those that have not been taken."""
+        self._known[partition] = max(self._known.get(partition, 0), self._next[partition])
+        self._next[partition] = min(offset, self._next[partition])
 
     def skip_to(self, partition: int, offset: int) -> None:
         """There is no frame between the expected one and this."""

@@ -10,7 +10,7 @@ the awaited event may lie in it.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tracker.core.frame import UNREAD_MS, Watermark
+from tracker.core.frame import HELD_MS, UNREAD_MS, Watermark
 
 Source = tuple[str, int]
 """Topic and partition."""
@@ -34,7 +34,8 @@ class Reading(NamedTuple):
 
 
 def watermark(reading: Reading, known_ms: int | None, delay_ms: int) -> int | None:
-    """Everything up to this moment has been read; None as long as that is not known.
+    """Everything up to this moment has been read; None as long as that is not known, `HELD_MS` if an open
+    transaction is why.
 
     It never goes back behind `known_ms`, and never ahead of the poll: the clock of a producer that
     is ahead of ours must not carry us into the future. `delay_ms` is the time that producers have
@@ -44,7 +45,7 @@ def watermark(reading: Reading, known_ms: int | None, delay_ms: int) -> int | No
     if reading.position >= reading.stable_end and reading.stable_end == reading.end:
         found = now_ms
     elif reading.last_record_ms is None or reading.last_record_ms < 0:
-        return known_ms
+        return HELD_MS if known_ms is None and reading.position >= reading.stable_end else known_ms
     else:
         found = min(reading.last_record_ms - delay_ms, now_ms)
     return found if known_ms is None else max(found, known_ms)

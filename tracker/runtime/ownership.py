@@ -83,15 +83,17 @@ class GroupOwnership:
         else:
             self._proven_at = begun
 
-    async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The offset of the next frame of each partition: the committed one, or the first there is."""
+    async def positions(self, partitions: Iterable[int]) -> dict[int, range]:
+        """The offsets of each partition that still has frames, up to the committed one, which is the next."""
         sources = [TopicPartition(self._topic, partition) for partition in partitions]
         first = await self._in_consumer_thread(lambda consumer: consumer.beginning_offsets(sources))
         committed = await self._in_consumer_thread(
             lambda consumer: consumer._coordinator.fetch_committed_offsets(sources)
         )
         return {
-            source.partition: max(first[source], committed[source].offset if source in committed else 0)
+            source.partition: range(
+                first[source], max(first[source], committed[source].offset if source in committed else 0)
+            )
             for source in sources
         }
 

@@ -36,6 +36,8 @@ _GO_BACK_SECONDS = 1.0
 _PAUSES = 3
 """Pause between two commits, in durations of the last one."""
 _PAUSE_SECONDS_MAX = 0.3
+_RECALLED_FRAMES_MAX = 10_000
+"""Frames read again for their time at most: minutes of them. A clock that is older has other reasons."""
 _WOKEN_SAGAS = 500
 """Sagas that are told of their deadlines before others may run again."""
 _SWEEP_SECONDS = 0.4
@@ -93,6 +95,7 @@ class Tracker:
         self._went_back_at: dict[int, float] = {}
         self._swept_at: dict[int, float] = {}
         self._frame_ms: dict[int, int] = {}
+        self._first_frames: dict[int, int] = {}  # that their partitions still had when they became ours
         self.unreadable = figures.unreadable
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -180,6 +183,8 @@ class Tracker:
                     self._sweep(partition)
                     if self.table.dirty_count >= 2 * self._settings.dirty_sagas:
                         await self._commit.commit()
+                case Place.RECALLED:
+                    self._recall(partition, offset, at_ms, value)
                 case Place.AHEAD:
                     await self._go_back(partition)
                 case Place.REPEATED:
@@ -215,13 +220,32 @@ class Tracker:
             await asyncio.sleep(0)
             if self._rebalances != rebalances:
                 return False  # its database is closed, and must not be opened by going on
-        return True
+        await self._turn_clock_on(partition)
+        return self._rebalances == rebalances
+
+    async def _turn_clock_on(self, partition: int) -> None:
+        """Have the frames between the clock that was kept and the committed offset read for their time.
+
+        Who was here before has judged by it, and perhaps told of that without having kept it. So we decide
+        the same from the frames that follow.
+        """
+        expected, kept = self._order.expected(partition), self.table.clock_frame(partition)
+        if expected is None or kept < 0:
+            return
+        first = max(kept + 1, expected - _RECALLED_FRAMES_MAX, self._first_frames[partition])
+        if first < expected:
+            self._order.recall_from(partition, first)
+            await self._ownership.seek(partition, first)
 
     async def _set_aside(self, partition: int, unreadable: Unreadable) -> None:
         """Keep what could not be restored for somebody to look at, and put right what others will read."""
         self.table.trouble[UNREADABLE] += len(unreadable)
         await dead_lettered(self._settings, self._producer, unreadable)
         await self._commit.repair(partition, unreadable, alerts(unreadable))
+
+    def _recall(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
+        with contextlib.suppress(DecodeError, UnicodeDecodeError):  # counted when it was folded
+            self.table.recall(partition, decode_frame(value or b"").watermarks, at_ms, offset)
 
     def _fold(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
         try:
@@ -231,7 +255,7 @@ class Tracker:
             read = []
             logger.warning("%s-%d@%d is no frame and is skipped: %s", STEPS_TOPIC, partition, offset, error)
         else:
-            self.table.observe(partition, frame.watermarks, at_ms)
+            self.table.observe(partition, frame.watermarks, at_ms, offset)
             self.table.fold(partition, frame.sagas, self._knowledge.world())
             self._figures.facts += sum(map(len, frame.sagas.values()))
             read = frame.read
@@ -311,7 +335,9 @@ class Tracker:
         self._ownership.proven()
         ours = sorted(source.partition for source in assigned if source.topic == STEPS_TOPIC)
         self._restore.begin(ours)
-        self._order.begin(await self._ownership.positions(ours))
+        positions = await self._ownership.positions(ours)
+        self._first_frames = {partition: offsets.start for partition, offsets in positions.items()}
+        self._order.begin({partition: offsets.stop for partition, offsets in positions.items()})
         self._member = True
         for partition in ours:
             # Before its first frame comes: a collector that starts beside us takes a second to send one.

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 _WRITTEN_EVERY_MS = 1_000
 _IDLE_EVERY_MS = 60_000
 """A clock whose sagas do not change is written so rarely because its rows stay in the changelog for
-days, and a tracker that lost its disk reads all of them. What an old row costs is the moment until all
-collectors have sent a frame."""
+days, and a tracker that lost its disk reads all of them. Who goes on from an old row reads the frames
+behind it again, for their time."""
 
 
 class Clocks:
@@ -45,9 +45,9 @@ class Clocks:
         self._clocks[partition] = clock
         self._written_at[partition] = 0
 
-    def observe(self, partition: int, watermarks: Iterable[Watermark], frame_ms: int) -> Reckoned:
-        """Take in what a frame of an open partition says; `frame_ms` is the timestamp of its record."""
-        reckoned = self._clocks[partition].observe(watermarks, frame_ms)
+    def observe(self, partition: int, watermarks: Iterable[Watermark], frame_ms: int, frame: int) -> Reckoned:
+        """Take in what a frame of an open partition says; see `PartitionClock.observe`."""
+        reckoned = self._clocks[partition].observe(watermarks, frame_ms, frame)
         if reckoned.changed:
             self._changed.add(partition)
         return reckoned
@@ -56,6 +56,10 @@ class Clocks:
         """The time of the partition; None if it is not known, or the partition is not open."""
         clock = self._clocks.get(partition)
         return None if clock is None else clock.now_ms
+
+    def frame(self, partition: int) -> int:
+        """The offset of the last frame that the clock of an open partition has taken in, -1 for none."""
+        return self._clocks[partition].frame
 
     def watermark(self, partition: int, source: Source) -> int | None:
         """How far a source has been read, by the clock of an open partition; None if nobody has told."""

@@ -148,9 +148,21 @@ class SagaTable:
         self._clocks.open(partition, clock)
         self._folded_ms[partition] = self._clocks.now_ms(partition)
 
-    def observe(self, partition: int, watermarks: Iterable[Watermark], frame_ms: int) -> None:
-        """Move the clock of an open partition on, by what a frame says of its sources."""
-        reckoned = self._clocks.observe(partition, watermarks, frame_ms)
+    def clock_frame(self, partition: int) -> int:
+        """The offset of the last frame that the clock of an open partition has taken in, -1 for none."""
+        return self._clocks.frame(partition)
+
+    def recall(self, partition: int, watermarks: Iterable[Watermark], frame_ms: int, frame: int) -> None:
+        """Move the clock of an open partition on by a frame whose facts its sagas know already."""
+        self.observe(partition, watermarks, frame_ms, frame)
+        self._folded_ms[partition] = self._clocks.now_ms(partition)
+
+    def observe(self, partition: int, watermarks: Iterable[Watermark], frame_ms: int, frame: int) -> None:
+        """Move the clock of an open partition on, by what a frame says of its sources.
+
+        `frame_ms` is the timestamp of its record, `frame` its offset.
+        """
+        reckoned = self._clocks.observe(partition, watermarks, frame_ms, frame)
         if partition == _TELLING_PARTITION:
             for source in reckoned.gone:
                 self._tell_gone(source, self._clocks.watermark(partition, source), frame_ms)
