@@ -18,8 +18,11 @@ from saga.runtime.kafka import AIOKafkaProducer
 from schemas.orders import OrderLine, OrderPlaced
 from services.orders.handlers import orders
 from services.payments.provider import DECLINED_CARD
+from tests.integration.processes import Process
 from tests.integration.shop import Shop
+from tests.integration.tracker_load import read as records_of
 from tests.waiting import until
+from tracker.core.effect import ALERTS_TOPIC
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -57,6 +60,20 @@ def broker(kafka: LocalKafka) -> Iterator[str]:
 def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with Shop(broker, tmp_path_factory.mktemp("shop"), FLOW) as shop:
         yield shop
+
+
+@pytest.fixture
+def projector(broker: str, tmp_path: Path) -> Iterator[Process]:
+    """One that soon tells where sagas stand still."""
+    settings = {
+        "SAGA_BOOTSTRAP_SERVERS": broker,
+        "SAGA_DATABASE": f"sqlite:///{tmp_path}/sagas.db",
+        "SAGA_STANDSTILL_AFTER_MS": "1000",
+    }
+    process = Process(["saga.cli", "project"], settings, tmp_path / "projector.log")
+    process.start()
+    yield process
+    process.end()
 
 
 def saga(bootstrap_servers: str, *arguments: str) -> str:
@@ -152,7 +169,7 @@ def test_what_is_published_by_hand_shows_as_undeclared(broker: str, shop: Shop) 
 
 
 def test_a_service_that_is_down_is_waited_for_and_its_sagas_are_stuck_until_they_move(
-    broker: str, shop: Shop
+    broker: str, shop: Shop, projector: Process
 ) -> None:
     until(lambda: "shipping." in saga(broker, "map", "order"), WITHIN_SECONDS, what="shipping is known")
     shop.processes["shipping"].kill()
@@ -171,12 +188,23 @@ def test_a_service_that_is_down_is_waited_for_and_its_sagas_are_stuck_until_they
     assert "shipping has not answered payment.charged for more than 10 s" in saga(broker, "show", saga_id)
     charged = next(s for s in read(broker, "funnel", "order")["stages"] if s["type"] == "payment.charged")
     assert (charged["standing"], charged["stuck"], charged["overdue"]) == (1, 1, 1)
+    until(lambda: _told_of_standstill(broker) == ["standstill"], WITHIN_SECONDS, what="an alert tells it")
+    projector.kill()
+    projector.start()  # and tells nothing that was told
 
     shop.processes["shipping"].start()
     until(lambda: read(broker, "list", "--stuck") == [], WITHIN_SECONDS, what="nothing is stuck")
     until(
         lambda: read(broker, "show", saga_id)["status"] == "completed", WITHIN_SECONDS, what="it is completed"
     )
+    until(lambda: len(_told_of_standstill(broker)) > 1, WITHIN_SECONDS, what="an alert takes it back")
+    assert _told_of_standstill(broker) == ["standstill", "going-on"]
+
+
+def _told_of_standstill(bootstrap_servers: str) -> list[str]:
+    records = asyncio.run(records_of(bootstrap_servers, ALERTS_TOPIC))
+    alerts = [json.loads(record.value) for record in records]
+    return [alert["cause"] for alert in alerts if alert["key"] == "shipping/payment.charged"]
 
 
 def test_a_record_that_belongs_to_no_saga_is_listed_with_the_reason(broker: str, shop: Shop) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.json import encode as encoded
 from sqlalchemy import Engine, Table, select
 
 from tests.databases import DATABASES, database
 from tests.facts import NOON_MS
 from tracker.core.audit import AUDIT_TOPIC
 from tracker.core.command import COMMANDS_TOPIC
-from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC
+from tracker.core.contract.standstill import OVER, RAISED, Place, Raised
+from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC, Alert, Cause
 from tracker.view.model.database import open_model
 from tracker.view.model.feeds import (
     FeedRecord,
@@ -31,6 +33,7 @@ from tracker.view.model.feeds import (
     write_feed,
 )
 from tracker.view.model.write import AnotherProjector
+from tracker.view.queries.standstill import raised_alarms
 
 CLUSTER = "c-1"
 LETTERS = "saga.dlq.payments"
@@ -268,3 +271,26 @@ def test_which_topics_are_read() -> None:
     existing = ["orders", LETTERS, ALERTS_TOPIC, "saga.steps", "saga.dlq.webhooks"]
 
     assert feed_topics(existing) == [ALERTS_TOPIC, LETTERS, "saga.dlq.webhooks"]
+
+
+def test_the_alarms_that_are_raised_are_those_that_were_not_taken_back(model: Engine) -> None:
+    paid, sent = Place("order", "placed", "payments"), Place("order", "charged", "")
+    told = [
+        ("1", paid, RAISED),
+        ("2", sent, RAISED),
+        ("3", paid, RAISED),
+        ("4", sent, OVER),
+        ("5", Place("rental", "placed", "payments"), OVER),
+    ]
+    records = [
+        FeedRecord(ALERTS_TOPIC, 0, n, NOON_MS, None, encoded(_standstill(*one, NOON_MS + n)))
+        for n, one in enumerate(told)
+    ]
+    put(model, ALERTS_TOPIC, records, 0)
+
+    with model.connect() as connection:
+        assert raised_alarms(connection) == {paid: Raised("3")}
+
+
+def _standstill(id_: str, place: Place, cause: Cause, at_ms: int) -> Alert:
+    return Alert(id_, "", place.key, place.flow, 0, cause, at_ms, "told")

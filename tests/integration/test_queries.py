@@ -32,6 +32,7 @@ from tracker.view.queries.jobs import saga_ids
 from tracker.view.queries.named import named_sagas
 from tracker.view.queries.sagas import find_sagas, one_saga, types_of_variant
 from tracker.view.queries.services import event_type, service_documents
+from tracker.view.queries.standstill import standing_still
 from tracker.view.queries.watch import watch_picture
 
 SAGAS = 250
@@ -79,6 +80,7 @@ QUESTIONS: Mapping[str, Question] = {
     "named by nothing": lambda c: named_sagas(c, KNOWN, "nobody", NOW_MS),
     "ids": lambda c: saga_ids(c, Wanted(flow=ORDER), 30, NOW_MS),
     "stuck": lambda c: stuck_list(c, KNOWN, None, 50, UNTIL_MS),
+    "standing still": lambda c: sorted(standing_still(c, KNOWN, UNTIL_MS).items()),
     "stuck of a flow": lambda c: stuck_list(c, KNOWN, ORDER, 5, UNTIL_MS),
     "at risk": lambda c: risk_list(c, KNOWN, None, 50, NOW_MS),
     "watch": lambda c: watch_picture(c, KNOWN, NOW_MS, 20),

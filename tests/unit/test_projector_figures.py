@@ -32,5 +32,8 @@ def test_it_is_ready_when_it_writes_and_all_sagas_are_there() -> None:
     assert figures.unready() == ""
     assert scraped(figures)["saga_projector_age_seconds"] == 1.5
 
-    assert "from the beginning" in ProjectorFigures(structs.replace(whole, building=True), True).unready()
+    assert (
+        "from the beginning"
+        in ProjectorFigures(structs.replace(whole, building=True), working=True).unready()
+    )
     assert "another projector" in ProjectorFigures(whole).unready()

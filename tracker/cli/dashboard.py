@@ -50,10 +50,12 @@ async def _dashboard(
     from tracker.health import follow_tracker
     from tracker.jobs.runner import running_jobs
     from tracker.runtime.supervision import stopped_by_signals
+    from tracker.standstill import telling_standstills
     from tracker.view.known_now import known_now
     from tracker.view.model.access import AccessStore
     from tracker.view.model.database import open_model
     from tracker.view.model.jobs import JobStore
+    from tracker.view.projector.figures import ProjectorFigures
     from tracker.view.projector.projector import GARBAGE_OBJECTS, run_projector
     from tracker.view.projector.settings import ProjectorSettings
     from tracker.view.queries.live import Live
@@ -64,19 +66,22 @@ async def _dashboard(
     settings = ProjectorSettings().model_copy(update={k: v for k, v in given.items() if v is not None})
     stop = stopped_by_signals()
     reader = Reader(await asyncio.to_thread(open_model, settings.database))
-    live = Live(reader)
+    live, figures = Live(reader), ProjectorFigures()
     told = "saga dashboard · {} · Ctrl-C ends it"
     try:
         access = Access(AccessSettings(), AccessStore(reader.engine), KafkaAudit(kafka), host)
         async with (
             known_now(kafka) as known,
             running_jobs(kafka, JobStore(reader.engine)),
+            telling_standstills(settings, reader, known, figures),
             asyncio.TaskGroup() as tasks,
         ):
             context = Context(kafka, reader, live, known, lambda: time.time_ns() // 1_000_000)
             if project:
                 projecting = tasks.create_task(
-                    run_projector(settings, reader.engine, stop, follow_tracker=follow_tracker)
+                    run_projector(
+                        settings, reader.engine, stop, figures=figures, follow_tracker=follow_tracker
+                    )
                 )
                 projecting.add_done_callback(lambda _: stop.set())
             app = create_app(context, access)

@@ -62,16 +62,22 @@ async def _serve(settings: ProjectorSettings, rebuild: bool) -> None:
     from tracker.health import follow_tracker
     from tracker.runtime.endpoint import Endpoint
     from tracker.runtime.metrics import Plain, PlainMetrics
+    from tracker.standstill import telling_standstills
     from tracker.view.model.database import open_model
     from tracker.view.projector.projector import GARBAGE_OBJECTS, run_projector
+    from tracker.view.queries.reader import Reader
 
     calm_garbage_collector(GARBAGE_OBJECTS)
     stop = stopped_by_signals()
     figures = ProjectorFigures()
     metrics = PlainMetrics(lambda: [Plain(*one) for one in figures.metrics(time.time())])
     engine = await asyncio.to_thread(open_model, settings.database)
+    reader = Reader(engine)
     try:
-        async with Endpoint(settings.metrics_host, settings.metrics_port, metrics, figures.unready):
+        async with (
+            Endpoint(settings.metrics_host, settings.metrics_port, metrics, figures.unready),
+            telling_standstills(settings, reader, lambda: figures.known, figures),
+        ):
             showing = asyncio.create_task(_show_building(figures))
             try:
                 await run_projector(
@@ -82,6 +88,7 @@ async def _serve(settings: ProjectorSettings, rebuild: bool) -> None:
                 with contextlib.suppress(asyncio.CancelledError):
                     await showing
     finally:
+        reader.close()
         engine.dispose()
 
 

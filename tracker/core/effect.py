@@ -43,6 +43,8 @@ Cause = Literal[
     "tracker-caught-up",
     "contradiction",
     "paused",
+    "standstill",
+    "going-on",
 ]
 
 

@@ -108,6 +108,7 @@ def projector_rights(read: Iterable[str] = ()) -> tuple[Right, ...]:
             Right("group", TRACKER_GROUP, "Describe"),
             *_topics("Read", SAGAS_CHANGELOG_TOPIC, SERVICES_TOPIC, FLOWS_TOPIC, ALERTS_TOPIC),
             *_topics("Read", COMMANDS_TOPIC, ANSWERS_TOPIC, AUDIT_TOPIC, REDRIVES_TOPIC),
+            *_topics("Write", ALERTS_TOPIC),  # where sagas stand still
             Right("topic", DEAD_LETTERS_PREFIX, "Read", prefixed=True),
         ]
     )

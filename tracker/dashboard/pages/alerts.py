@@ -23,6 +23,8 @@ _CLASSES: dict[Cause, str] = {
     "contradiction": "late",
     "abandoned": "late",
     "paused": "soon",
+    "standstill": "stuck",
+    "going-on": "ok",
     "tracker-behind": "late",
     "tracker-caught-up": "ok",
     "source-gone": "late",
@@ -69,7 +71,7 @@ def _list(page: AlertsPage, place: Place) -> Iterator[Child]:
     else:
         yield empty(
             "No alerts",
-            "The tracker tells here what is late, stuck or contradicts its flow file. Give a flow an ",
+            "What is late, stands still or contradicts its flow file is told here. Give a flow an ",
             h("code", {}, "sla"),
             " in its file to be warned before it is late.",
         )

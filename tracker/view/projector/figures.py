@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tracker.view.known import Known
 from tracker.view.model.freshness import Projected
 
 
@@ -13,6 +14,7 @@ class ProjectorFigures:
     Attributes
     ----------
     said : what it has written of itself last.
+    known : the flows and services by which sagas are read.
     working : whether it is the one that has the database.
     records : how many it has written.
     restarts : how often it began again because something was not there.
@@ -20,6 +22,7 @@ class ProjectorFigures:
     """
 
     said: Projected = field(default_factory=Projected)
+    known: Known = field(default_factory=Known)
     working: bool = False
     records: int = 0
     restarts: int = 0

@@ -37,6 +37,14 @@ class ProjectorSettings(KafkaSettings):
     audit_days: Annotated[
         float, Field(gt=0, description="How long the audit log is kept in the database.")
     ] = 400.0
+    standstill_after_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Sagas that are stuck at the same place of their flow for so long are told of on "
+            "saga.alerts, once for the place; 0: nothing is told.",
+        ),
+    ] = 30_000
     metrics_host: Annotated[str, Field(description="Address that metrics are served at.")] = "127.0.0.1"
     metrics_port: Annotated[
         int,

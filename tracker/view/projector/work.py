@@ -162,6 +162,7 @@ class Work:
                 logger.debug("looking for topics: %r", error)  # silence is told where it counts
 
     async def _know(self, found: Survey) -> None:
+        self._figures.known = found.known
         if await self._blocking(partial(self._database.know, found.known)):
             logger.info("flows or services have changed: sagas are read again from the database")
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, or_
 
 from tracker.core.contract.findings import Finding
-from tracker.core.contract.stuck import FLOOR_MS, stuck
+from tracker.core.contract.stuck import FLOOR_MS, Stuck, stuck
 from tracker.core.contract.traffic import Traffic
 from tracker.core.status import Status
 from tracker.view.documents.moment import timestamp
@@ -63,6 +63,14 @@ def stuck_sagas(
     connection: Connection, known: Known, flow: str | None, now_ms: int
 ) -> Iterator[tuple[Row, list[Finding]]]:
     """The same as rows, with all that is wrong with each."""
+    for row, found in stuck_waits(connection, known, flow, now_ms):
+        yield row, sorted([*counting(row, now_ms), *(wait.finding() for wait in found)])
+
+
+def stuck_waits(
+    connection: Connection, known: Known, flow: str | None, now_ms: int
+) -> Iterator[tuple[Row, tuple[Stuck, ...]]]:
+    """The same as rows, with the waits of each that are stuck; none where an operator is waited for."""
     of = [sagas.c.ended_ms.is_(None), *_of(flow)]
     by_hand = [shapes.c.status == Status.STUCK.value, *of]
     waiting = [sagas.c.waits_ms <= now_ms - FLOOR_MS, *of]
@@ -76,7 +84,7 @@ def stuck_sagas(
         its = known.flows.get(row.flow, row.flow_version)
         found = stuck((), row.waits, its, pasts[key].answers, now_ms)
         if found or row.status is Status.STUCK:
-            yield row, sorted([*counting(row, now_ms), *(wait.finding() for wait in found)])
+            yield row, found
 
 
 def counting(row: Row, now_ms: int) -> list[Finding]:

@@ -1,0 +1,29 @@
+"""Where sagas stand still, and which alarms of that are raised."""
+
+from sqlalchemy import Connection, select
+
+from tracker.core.contract.standstill import OVER, RAISED, Place, Raised, Standstill, standstills
+from tracker.view.known import Known
+from tracker.view.model.feeds import alerts
+from tracker.view.queries.attention import stuck_waits
+
+_ALERTS_MAX = 10_000
+
+
+def standing_still(connection: Connection, known: Known, now_ms: int) -> dict[Place, Standstill]:
+    """The places where sagas of flows with a flow file are stuck at this time."""
+    found: dict[Place, Standstill] = {}
+    for flow in {flow.name for flow in known.flows}:
+        waits = (waits for _, waits in stuck_waits(connection, known, flow, now_ms))
+        found |= standstills(flow, waits)
+    return found
+
+
+def raised_alarms(connection: Connection) -> dict[Place, Raised]:
+    """The alarms that were raised and not taken back."""
+    c = alerts.c
+    query = select(c.id, c.flow, c.key, c.cause).where(c.saga == "", c.cause.in_([RAISED, OVER]))
+    newest: dict[Place, tuple[str, str]] = {}
+    for row in connection.execute(query.order_by(c.at_ms.desc(), c.offset.desc()).limit(_ALERTS_MAX)):
+        newest.setdefault(Place.of(row.flow, row.key), (row.cause, row.id))
+    return {place: Raised(id_) for place, (cause, id_) in newest.items() if cause == RAISED}
