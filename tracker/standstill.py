@@ -66,8 +66,9 @@ async def _tell(
             if alarms is None:
                 alarms = Alarms(await reader.ask(raised_alarms), settings.standstill_after_ms)
             await _look(settings, reader, known(), alarms, now_ms)
-        except (KafkaError, SagaError, OSError) as error:
-            logger.info("where sagas stand still can't be told, and is looked at again soon: %r", error)
+        except Exception as error:  # should this loop end, nobody would be told of anything any more
+            expected = isinstance(error, KafkaError | SagaError | OSError)
+            logger.warning("where sagas stand still can't be told: %s", error, exc_info=not expected)
 
 
 def _time_ms(figures: ProjectorFigures) -> int | None:

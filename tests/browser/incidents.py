@@ -10,6 +10,7 @@ from tests import play
 from tests.browser.population import EVIL_KEY, KNOWN
 from tests.facts import NOON_MS
 from tracker.core.audit import AuditRecord, Outcome
+from tracker.core.contract.standstill import RAISED, Spot
 from tracker.core.effect import Alert, Cause
 from tracker.core.saga import Saga
 from tracker.view.known import Known
@@ -58,6 +59,13 @@ def _alerts(sagas: Sequence[Saga], chance: random.Random) -> Iterator[FeedRecord
         rule = "charge-fast" if cause == "breach" else "in-all" if cause == "warning" else ""
         alert = Alert(f"a-{number:04}", saga.id, f"o-{number}", "order", 1, cause, at_ms, message, rule)
         yield _record("saga.alerts", number, at_ms, json.encode(alert))
+    spot = Spot("order", "stock.reserved", "payments")
+    still = (
+        "42 sagas stand still: payments did not answer stock.reserved as soon as usual, the first for 95 s"
+    )
+    at_ms = NOON_MS - 61_000
+    told = Alert("a-still", "", spot.key, spot.flow, 0, RAISED, at_ms, still)
+    yield _record("saga.alerts", 120, at_ms, json.encode(told))
 
 
 def _audit(sagas: Sequence[Saga], chance: random.Random) -> Iterator[FeedRecord]:

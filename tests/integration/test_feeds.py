@@ -13,7 +13,7 @@ from tests.databases import DATABASES, database
 from tests.facts import NOON_MS
 from tracker.core.audit import AUDIT_TOPIC
 from tracker.core.command import COMMANDS_TOPIC
-from tracker.core.contract.standstill import OVER, RAISED, Place, Raised
+from tracker.core.contract.standstill import OVER, RAISED, Raised, Spot
 from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC, Alert, Cause
 from tracker.view.model.database import open_model
 from tracker.view.model.feeds import (
@@ -274,13 +274,13 @@ def test_which_topics_are_read() -> None:
 
 
 def test_the_alarms_that_are_raised_are_those_that_were_not_taken_back(model: Engine) -> None:
-    paid, sent = Place("order", "placed", "payments"), Place("order", "charged", "")
+    paid, sent = Spot("order", "placed", "payments"), Spot("order", "charged", "")
     told = [
         ("1", paid, RAISED),
         ("2", sent, RAISED),
         ("3", paid, RAISED),
         ("4", sent, OVER),
-        ("5", Place("rental", "placed", "payments"), OVER),
+        ("5", Spot("rental", "placed", "payments"), OVER),
     ]
     records = [
         FeedRecord(ALERTS_TOPIC, 0, n, NOON_MS, None, encoded(_standstill(*one, NOON_MS + n)))
@@ -289,8 +289,8 @@ def test_the_alarms_that_are_raised_are_those_that_were_not_taken_back(model: En
     put(model, ALERTS_TOPIC, records, 0)
 
     with model.connect() as connection:
-        assert raised_alarms(connection) == {paid: Raised("3")}
+        assert raised_alarms(connection) == {paid: Raised("3", NOON_MS + 2)}
 
 
-def _standstill(id_: str, place: Place, cause: Cause, at_ms: int) -> Alert:
+def _standstill(id_: str, place: Spot, cause: Cause, at_ms: int) -> Alert:
     return Alert(id_, "", place.key, place.flow, 0, cause, at_ms, "told")

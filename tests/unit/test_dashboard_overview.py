@@ -30,7 +30,7 @@ def test_the_last_moments_tell_the_rate_unless_they_are_too_few(
 def flow(name: str, *, in_flight: int = 0, overdue: int = 0, version: int | None = 1) -> FlowStanding:
     nothing, untimed = EndedCounts(0, 0, 0, 0, 0), Times(None, None, None)
     counts = (in_flight, in_flight - overdue, 0, overdue, 0, 0, 0, 0)
-    return FlowStanding(name, version, name, *counts, [], nothing, untimed, QUIET)
+    return FlowStanding(name, version, name, *counts, [], nothing, untimed, QUIET, [])
 
 
 def test_what_needs_a_look_is_first_and_counts_move_no_card() -> None:

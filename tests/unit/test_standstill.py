@@ -1,30 +1,30 @@
-"""Where sagas stand still: one alarm for a place, however many stand there."""
+"""Where sagas stand still: one alarm for a spot, however many stand there."""
 
 from collections.abc import Mapping
 
 from tests.facts import NOON_MS
-from tracker.core.contract.standstill import OVER, RAISED, Alarms, Place, Raised, Standstill, standstills
+from tracker.core.contract.standstill import OVER, RAISED, Alarms, Raised, Spot, Standstill, standstills
 from tracker.core.contract.stuck import Stuck
 from tracker.core.effect import Alert
 
 AFTER_MS = 30_000
-PAID = Place("order", "order.placed", "payments")
-SENT = Place("order", "payment.charged", "")
+PAID = Spot("order", "order.placed", "payments")
+SENT = Spot("order", "payment.charged", "")
 
 
-def here(sagas: int = 1, place: Place = PAID) -> dict[Place, Standstill]:
-    return {place: Standstill(sagas, NOON_MS - 12_000)}
+def here(sagas: int = 1, spot: Spot = PAID) -> dict[Spot, Standstill]:
+    return {spot: Standstill(sagas, NOON_MS - 12_000)}
 
 
 class Watching:
     """Alarms that are asked every five seconds, and tell at once."""
 
-    def __init__(self, raised: Mapping[Place, Raised] | None = None) -> None:
+    def __init__(self, raised: Mapping[Spot, Raised] | None = None) -> None:
         self.alarms = Alarms(raised or {}, AFTER_MS)
         self.now_ms = NOON_MS
         self.told: list[Alert] = []
 
-    def see(self, found: Mapping[Place, Standstill], seconds: int) -> list[str]:
+    def see(self, found: Mapping[Spot, Standstill], seconds: int) -> list[str]:
         """The causes that are told in so many seconds in which this is seen."""
         before = len(self.told)
         for _ in range(0, seconds, 5):
@@ -92,12 +92,12 @@ def test_ten_times_as_many_are_told_again() -> None:
 
 
 def test_who_takes_over_tells_nothing_again() -> None:
-    watching = Watching({PAID: Raised("alert-1")})
+    watching = Watching({PAID: Raised("alert-1", NOON_MS)})
 
     assert watching.see(here(50), 600) == []
     assert watching.see(here(500), 60) == [RAISED]
     assert watching.see({}, 60) == [OVER]
-    again = Watching({PAID: Raised("alert-1")})
+    again = Watching({PAID: Raised("alert-1", NOON_MS)})
     assert again.see({}, 60) == [OVER]
     assert again.see(here(), 60) == [RAISED]
 
@@ -113,10 +113,10 @@ def test_what_could_not_be_told_is_told_with_the_next_look() -> None:
 
 
 def test_a_place_counts_sagas_and_the_longest_wait() -> None:
-    def wait(since_ms: int, event: str, place: Place = PAID) -> Stuck:
-        return Stuck(since_ms, since_ms + 10_000, event, place.type, place.service)
+    def wait(since_ms: int, event: str, spot: Spot = PAID) -> Stuck:
+        return Stuck(since_ms, since_ms + 10_000, event, spot.type, spot.service)
 
     found = standstills("order", [[wait(3, "a"), wait(2, "b")], [], [wait(5, "c"), wait(7, "d", SENT)]])
 
     assert found == {PAID: Standstill(2, 2), SENT: Standstill(1, 7)}
-    assert [Place.of(place.flow, place.key) for place in found] == list(found)
+    assert [Spot.of(spot.flow, spot.key) for spot in found] == list(found)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from tracker.access.role import Role
+from tracker.core.contract.findings import Kind
+from tracker.core.contract.standstill import RAISED
 from tracker.core.effect import Cause
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.moment import ago, ms_of
 from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head
-from tracker.dashboard.place import Place, path_to
+from tracker.dashboard.place import Place, href, path_to
 from tracker.dashboard.table import PAGE_SIZE, chip, live_panel, pager, table
 from tracker.dashboard.words import short_id, state
 from tracker.view.queries.cursor import UnusableCursor
@@ -83,6 +85,9 @@ def _row(alert: AlertDocument) -> Node:
     if alert.saga:
         name = alert.key or short_id(alert.saga)
         saga = link(path_to("sagas", alert.saga), "cut-text", name, data_step=True, title=alert.saga)
+    elif alert.cause == RAISED:
+        stuck = href("/sagas", {"flow": alert.flow, "finding": Kind.STUCK.value})
+        saga = link(stuck, "", "those that wait", data_step=True)
     version = f" v{alert.flow_version}" if alert.flow_version else ""
     flow = link(path_to("flows", alert.flow), "", f"{alert.flow}{version}") if alert.flow else ""
     return h(

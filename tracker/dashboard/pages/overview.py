@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from tracker.access.role import Role
+from tracker.core.contract.findings import Kind
 from tracker.core.flow import Flow
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.drawing import sparkline
-from tracker.dashboard.moment import ms_of
+from tracker.dashboard.moment import ago, ms_of
 from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place, href, path_to
-from tracker.dashboard.words import plural
+from tracker.dashboard.words import plural, state
 from tracker.view.duration import human
 from tracker.view.flows import SLICE_MS
 from tracker.view.queries.flows import (
@@ -20,6 +21,7 @@ from tracker.view.queries.flows import (
     HistoryDocument,
     HourDocument,
     StageStanding,
+    StandstillDocument,
     flow_history,
     flow_standings,
 )
@@ -29,6 +31,7 @@ HOURS_SHOWN = 24
 RECENT_MIN = 20
 """So many must have ended lately to tell a rate by; fewer say more about chance."""
 
+STANDSTILLS_MAX = 3
 CARDS_MAX = 50
 """Of so many flows there are cards; of more the busiest, and a list leads to the others."""
 
@@ -93,10 +96,13 @@ def cards_of(flows: Sequence[FlowStanding]) -> list[FlowStanding]:
     Otherwise by name: counts change all the time, and no card shall move under the pointer for that.
     """
 
-    def needs(flow: FlowStanding) -> tuple[bool, bool]:
-        return flow.version is None, not flow.stuck + flow.overdue
+    def ill(flow: FlowStanding) -> int:
+        return flow.stuck + flow.overdue + len(flow.standstills)
 
-    busiest = sorted(flows, key=lambda flow: (*needs(flow), -(flow.stuck + flow.overdue), -flow.in_flight))
+    def needs(flow: FlowStanding) -> tuple[bool, bool]:
+        return flow.version is None, not ill(flow)
+
+    busiest = sorted(flows, key=lambda flow: (*needs(flow), -ill(flow), -flow.in_flight))
     return sorted(busiest[:CARDS_MAX], key=lambda flow: (*needs(flow), flow.flow))
 
 
@@ -115,11 +121,31 @@ def flow_card(flow: FlowStanding, history: HistoryDocument, declared: Flow | Non
             ),
             div("figures numbers", *_figures(flow)),
         ),
+        [_standstill(flow, still) for still in flow.standstills[:STANDSTILLS_MAX]],
         div(
             "card-body",
             div("", _funnel(flow, declared), _deadlines(flow)),
             div("side", _throughput(flow, history, now_ms), _took(history, now_ms)),
         ),
+    )
+
+
+def _standstill(flow: FlowStanding, still: StandstillDocument) -> Node:
+    """Where sagas wait for longer than usual, and a way to them."""
+    told_ms = ms_of(still.told_at)
+    what = (
+        f"{still.service} does not answer {still.type}" if still.service else f"nothing follows {still.type}"
+    )
+    when = [" · told ", ago(told_ms), " ago"] if told_ms is not None else []
+    return h(
+        "p",
+        {"class": "standstill"},
+        link(
+            href("/sagas", {"flow": flow.flow, "finding": Kind.STUCK.value}),
+            "",
+            state("stuck", f"Standstill: {what}"),
+        ),
+        span("faint", *when),
     )
 
 

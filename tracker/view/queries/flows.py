@@ -30,6 +30,7 @@ from tracker.view.model.shape import SEPARATOR
 from tracker.view.model.tables import shapes
 from tracker.view.queries.attention import stuck_sagas
 from tracker.view.queries.recent import recent_ends
+from tracker.view.queries.standstill import raised_alarms
 
 _EDGES_MS = [part * 10.0**power for power in range(10) for part in (1, 1.5, 2, 3, 5, 7)]
 """Where one step of `spread` ends and the next begins: up to some months."""
@@ -64,6 +65,17 @@ class EndedCounts(Struct, frozen=True, gc=False):
     breached: int
 
 
+class StandstillDocument(Struct, frozen=True, gc=False):
+    """Where sagas stand still, as an alert has told at `told_at`.
+
+    `service` does not answer events of this type; null where nothing follows them.
+    """
+
+    type: str
+    service: str | None
+    told_at: str
+
+
 class FlowStanding(Struct, frozen=True, gc=False):
     """How one flow stands now.
 
@@ -75,6 +87,7 @@ class FlowStanding(Struct, frozen=True, gc=False):
     today : those that ended since midnight, UTC.
     took : how long these took.
     recent : how many ended in each of the last ten slices of ten seconds, the oldest first.
+    standstills : where sagas stand still, the first that was told first.
     """
 
     flow: str
@@ -92,6 +105,7 @@ class FlowStanding(Struct, frozen=True, gc=False):
     today: EndedCounts
     took: Times
     recent: tuple[int, ...]
+    standstills: list[StandstillDocument]
 
 
 class FlowsDocument(Struct, frozen=True):
@@ -146,6 +160,7 @@ def flow_standings(connection: Connection, known: Known, now_ms: int) -> FlowsDo
     for hour in hours(connection, None, None, midnight_ms, midnight_ms + DAY_MS):
         begins.setdefault(_name(hour), hour.begins)
         ended.setdefault(_name(hour), []).append(hour)
+    still = _standstills(connection)
     told = [
         _standing(
             name,
@@ -154,6 +169,7 @@ def flow_standings(connection: Connection, known: Known, now_ms: int) -> FlowsDo
             at.get(name, []),
             ended.get(name, []),
             tuple(recent.get(name, _NONE_RECENT)),
+            still.get(name, []),
         )
         for name in sorted(begins)
     ]
@@ -315,6 +331,7 @@ def _standing(
     at: list[Standing],
     ended: list[Hour],
     recent: tuple[int, ...],
+    still: list[StandstillDocument],
 ) -> FlowStanding:
     flow = known.flows.newest(name)
     by_type: dict[str, list[Standing]] = {}
@@ -343,7 +360,17 @@ def _standing(
         today=_ended(ended),
         took=times_of(_durations(ended)),
         recent=recent,
+        standstills=still,
     )
+
+
+def _standstills(connection: Connection) -> dict[str, list[StandstillDocument]]:
+    """By flow."""
+    found: dict[str, list[StandstillDocument]] = {}
+    for place, raised in sorted(raised_alarms(connection).items(), key=lambda each: each[1].at_ms):
+        told = StandstillDocument(place.type, place.service or None, timestamp(raised.at_ms))
+        found.setdefault(place.flow, []).append(told)
+    return found
 
 
 def _stage(event_type: str, at: list[Standing]) -> StageStanding:

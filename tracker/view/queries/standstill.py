@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, select
 
-from tracker.core.contract.standstill import OVER, RAISED, Place, Raised, Standstill, standstills
+from tracker.core.contract.standstill import OVER, RAISED, Raised, Spot, Standstill, standstills
 from tracker.view.known import Known
 from tracker.view.model.feeds import alerts
 from tracker.view.queries.attention import stuck_waits
@@ -10,20 +10,20 @@ from tracker.view.queries.attention import stuck_waits
 _ALERTS_MAX = 10_000
 
 
-def standing_still(connection: Connection, known: Known, now_ms: int) -> dict[Place, Standstill]:
-    """The places where sagas of flows with a flow file are stuck at this time."""
-    found: dict[Place, Standstill] = {}
+def standing_still(connection: Connection, known: Known, now_ms: int) -> dict[Spot, Standstill]:
+    """The spots where sagas of flows with a flow file are stuck at this time."""
+    found: dict[Spot, Standstill] = {}
     for flow in {flow.name for flow in known.flows}:
         waits = (waits for _, waits in stuck_waits(connection, known, flow, now_ms))
         found |= standstills(flow, waits)
     return found
 
 
-def raised_alarms(connection: Connection) -> dict[Place, Raised]:
+def raised_alarms(connection: Connection) -> dict[Spot, Raised]:
     """The alarms that were raised and not taken back."""
     c = alerts.c
-    query = select(c.id, c.flow, c.key, c.cause).where(c.saga == "", c.cause.in_([RAISED, OVER]))
-    newest: dict[Place, tuple[str, str]] = {}
+    query = select(c.id, c.flow, c.key, c.cause, c.at_ms).where(c.saga == "", c.cause.in_([RAISED, OVER]))
+    newest: dict[Spot, tuple[str, Raised]] = {}
     for row in connection.execute(query.order_by(c.at_ms.desc(), c.offset.desc()).limit(_ALERTS_MAX)):
-        newest.setdefault(Place.of(row.flow, row.key), (row.cause, row.id))
-    return {place: Raised(id_) for place, (cause, id_) in newest.items() if cause == RAISED}
+        newest.setdefault(Spot.of(row.flow, row.key), (row.cause, Raised(row.id, row.at_ms)))
+    return {spot: raised for spot, (cause, raised) in newest.items() if cause == RAISED}
