@@ -11,6 +11,7 @@ from rich.text import Text
 from saga.core.delivery import DEAD_LETTERS_PREFIX
 from tracker.cli.moment import date_and_time
 from tracker.core.redrive import TO_DO
+from tracker.core.words import plural
 from tracker.runtime.redrive import Progress
 from tracker.view.documents.moment import read_timestamp
 from tracker.view.documents.payload import PayloadDocument
@@ -126,6 +127,7 @@ def progress_json(progress: Progress, batch: str) -> dict[str, object]:
 
 
 def _facts(letter: LetterRow) -> dict[str, str]:
+    came_back = f"{plural(letter.replays, 'time')}, last by redrive {letter.batch}"
     facts = {
         "event": f"{letter.type} {letter.event}".strip(),
         "saga": letter.saga,
@@ -133,7 +135,7 @@ def _facts(letter: LetterRow) -> dict[str, str]:
         "given up by": ".".join(part for part in (letter.service, letter.handler) if part),
         "attempts": "" if letter.attempts is None else str(letter.attempts),
         "first failed": date_and_time(letter.first_failed or ""),
-        "came back": f"{letter.replays} times, last by redrive {letter.batch}" if letter.replays else "",
+        "came back": came_back if letter.replays else "",
         "error": letter.error,
         "message": letter.message,
     }

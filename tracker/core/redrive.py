@@ -16,6 +16,7 @@ from saga.core.errors import SagaError
 from saga.core.redrive import Redrive
 from tracker.core.dead_letter import Headers, Letter, Place, gave_up, without_errors
 from tracker.core.effect import ALERTS_TOPIC, LIFECYCLE_TOPIC
+from tracker.core.words import plural
 
 REDRIVES_TOPIC = "saga.redrives"
 PARKED_PREFIX = "saga.parked-letters."
@@ -158,7 +159,7 @@ def judge(letter: Letter, now: State, *, named: bool, replays_max: int, topics: 
     if topic not in topics:
         return Verdict("leave", f"there is no topic {topic}")
     if letter.replays >= replays_max and not named:
-        return Verdict("park", f"it was redriven {letter.replays} times")
+        return Verdict("park", f"it was redriven {plural(letter.replays, 'time')}")
     return Verdict("redrive")
 
 

@@ -7,6 +7,7 @@ from tracker.core.flow import ExpressionFailed, Flow, WhenDeadLetter, WhenEvent,
 from tracker.core.status import standings
 from tracker.core.timeline import Timeline
 from tracker.core.variables import variables
+from tracker.core.words import plural
 
 
 class Triggered(NamedTuple):
@@ -59,7 +60,7 @@ def failing(flow: Flow, timeline: Timeline, events: Iterable[str]) -> Iterator[F
                         reason = f"{service} gave up {event_type}"
                     case WhenRetries(attempts):
                         meant = last.outcome == "retrying" and last.number >= attempts
-                        reason = f"{service} has failed {last.number} times with {event_type}"
+                        reason = f"{service} has failed {plural(last.number, 'time')} with {event_type}"
                 if meant:
                     yield Failing(reason, event, service, last.at_ms)
                     break

@@ -7,11 +7,11 @@ from fastapi import Request
 from tracker.access.permit import asker_of
 from tracker.api.context import Context
 from tracker.api.jobs import IDS_MAX, NewCommands, begin
+from tracker.core.words import plural
 from tracker.dashboard.fields import Fields, UnusableFields
 from tracker.dashboard.pages.sagas.search import by_id, wanted_of
 from tracker.dashboard.place import Place, place_of
 from tracker.dashboard.said import Said
-from tracker.dashboard.words import plural
 from tracker.view.queries.jobs import saga_ids
 from tracker.view.queries.views import SavedView, ViewStore
 

@@ -49,8 +49,3 @@ def short_id(saga_id: str) -> str:
 def class_name(error: str | None) -> str:
     """The class without its module, which is the service's own affair and fills the line."""
     return (error or "").rpartition(".")[2]
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """`1 saga`, `2,000 sagas`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from saga.core.ids import derived_id
 from tracker.core.contract.stuck import Stuck
 from tracker.core.effect import Alert, Cause
+from tracker.core.words import plural
 
 RAISED: Cause = "standstill"
 OVER: Cause = "going-on"
@@ -120,8 +121,7 @@ class Alarms:
 
 
 def _alarm(spot: Spot, here: Standstill, since_ms: int, at_ms: int) -> Alert:
-    more = "at least " if here.sagas >= _SAGAS_MAX else ""
-    many = f"{more}{here.sagas:,} sagas stand" if here.sagas > 1 else "1 saga stands"
+    many = ("at least " if here.sagas >= _SAGAS_MAX else "") + plural(here.sagas, "saga stands", "sagas stand")
     waited = (at_ms - here.since_ms) / 1000
     message = (
         f"{many} still: {_what(spot)}, the first for {waited:.0f} s. "

@@ -6,6 +6,7 @@ from typing import get_args
 
 from tracker.access.role import Role
 from tracker.core.redrive import STAYS, TO_DO, State
+from tracker.core.words import plural
 from tracker.dashboard.ask import ask
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.job import goes_on, job_line, progress_of
@@ -14,7 +15,7 @@ from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place, href, path_to
 from tracker.dashboard.table import PAGE_SIZE, chip, facts, live_panel, pager, table
-from tracker.dashboard.words import class_name, plural, short_id, state
+from tracker.dashboard.words import class_name, short_id, state
 from tracker.jobs.job import Letters, letters_of
 from tracker.view.queries.cursor import UnusableCursor
 from tracker.view.queries.dead_letters import (

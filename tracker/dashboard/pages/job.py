@@ -4,13 +4,14 @@ from typing import get_args
 from urllib.parse import unquote
 
 from tracker.access.role import Role
+from tracker.core.words import plural
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.job import job_line, share_of
 from tracker.dashboard.node import Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place, path_to
 from tracker.dashboard.table import PAGE_SIZE, chip, pager, table
-from tracker.dashboard.words import plural, short_id, state
+from tracker.dashboard.words import short_id, state
 from tracker.view.queries.jobs import ItemState, JobItem, JobRow, items_of, one_job
 
 STATES: tuple[ItemState, ...] = get_args(ItemState)

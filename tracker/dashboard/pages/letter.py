@@ -9,6 +9,7 @@ from saga.runtime.kafka import KafkaError
 from tracker.access.role import Role
 from tracker.core.dead_letter import read_place
 from tracker.core.redrive import STAYS
+from tracker.core.words import plural
 from tracker.dashboard.ask import ask
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.moment import ago, at, ms_of
@@ -17,7 +18,7 @@ from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.pages.dead_letters import jobs_panel, letter_asks, letter_state, path_of
 from tracker.dashboard.place import Place, href, path_to
 from tracker.dashboard.table import facts, table
-from tracker.dashboard.words import class_name, plural, short_id, state
+from tracker.dashboard.words import class_name, short_id, state
 from tracker.jobs.job import letters_of
 from tracker.view.dead_letters import NoSuchLetter, Whole, read_whole_letter
 from tracker.view.documents.letter import WholeLetter, whole_letter

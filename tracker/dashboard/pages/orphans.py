@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from saga.core.errors import SagaError
 from saga.runtime.kafka import KafkaError
 from tracker.access.role import Role
+from tracker.core.words import plural
 from tracker.dashboard.desk import LOOK_SECONDS_MAX, Desk
 from tracker.dashboard.moment import ago
 from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place
 from tracker.dashboard.table import chip, live_panel, table
-from tracker.dashboard.words import plural
 from tracker.view.orphans import REASONS, Orphan, Orphans, read_orphans
 
 LAST = 500

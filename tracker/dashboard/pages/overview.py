@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from tracker.access.role import Role
 from tracker.core.contract.findings import Kind
 from tracker.core.flow import Flow
+from tracker.core.words import plural
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.drawing import sparkline
 from tracker.dashboard.moment import ago, ms_of
 from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place, href, path_to
-from tracker.dashboard.words import plural, state
+from tracker.dashboard.words import state
 from tracker.view.duration import human
 from tracker.view.flows import SLICE_MS
 from tracker.view.queries.flows import (

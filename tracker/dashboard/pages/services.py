@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 from tracker.access.role import Role
+from tracker.core.words import plural
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place, href, path_to
 from tracker.dashboard.table import chip, facts, table
-from tracker.dashboard.words import plural, state
+from tracker.dashboard.words import state
 from tracker.view.duration import human
 from tracker.view.queries.dead_letters import WantedLetters, letter_groups
 from tracker.view.queries.services import (

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from tracker.access.role import Principal, Role
 from tracker.access.settings import AccessSettings
 from tracker.access.tokens import NAME_LENGTH_MAX
+from tracker.core.words import plural
 from tracker.dashboard.ask import ask, choice, field
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.moment import ago, at, left, ms_of
@@ -13,7 +14,7 @@ from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import Page, body, empty, head, panel
 from tracker.dashboard.place import Place, path_to
 from tracker.dashboard.table import PAGE_SIZE, facts, pager, table
-from tracker.dashboard.words import plural, state
+from tracker.dashboard.words import state
 from tracker.view.model.access import AccessStore, TokenRow
 from tracker.view.queries.cursor import UnusableCursor
 from tracker.view.queries.feeds import AlertDocument, AuditDocument, AuditPage, alerts_page, audit_page

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from tracker.core.cloudevent import SOURCE
+from tracker.core.words import plural
 from tracker.dashboard.drawing.graph import Arc, Vertex, graph
 from tracker.dashboard.drawing.outline import outline
 from tracker.dashboard.node import Node, div, span
 from tracker.dashboard.page import empty, panel
 from tracker.dashboard.place import href
-from tracker.dashboard.words import plural, state
+from tracker.dashboard.words import state
 from tracker.view.documents.flow import MapDocument, MapEvent, MapHandler
 from tracker.view.duration import human
 from tracker.view.queries.flows import FlowStanding, StageStanding

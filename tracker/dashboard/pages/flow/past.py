@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tracker.core.words import plural
 from tracker.dashboard.drawing import sparkline
 from tracker.dashboard.drawing.histogram import Column, histogram
 from tracker.dashboard.moment import at, ms_of
@@ -10,7 +11,7 @@ from tracker.dashboard.page import panel
 from tracker.dashboard.pages.overview import HOUR_MS, ended_of, hours_of
 from tracker.dashboard.place import href
 from tracker.dashboard.table import table
-from tracker.dashboard.words import plural, state
+from tracker.dashboard.words import state
 from tracker.view.documents.flow import VariantDocument, VariantsDocument
 from tracker.view.duration import human
 from tracker.view.percent import percent

@@ -1,11 +1,12 @@
 """What belongs to a saga beside its events: what is wrong, what is to come, its children, its history."""
 
 from tracker.core.status import ENDED
+from tracker.core.words import plural
 from tracker.dashboard.moment import at, ms_of
 from tracker.dashboard.node import Node, div, h, link, span
 from tracker.dashboard.page import panel
 from tracker.dashboard.place import path_to
-from tracker.dashboard.words import plural, short_id, state, status_mark
+from tracker.dashboard.words import short_id, state, status_mark
 from tracker.view.documents.saga import ActDocument, ChildDocument, SagaDocument
 from tracker.view.percent import percent
 

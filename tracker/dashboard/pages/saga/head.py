@@ -1,6 +1,7 @@
 """What stands at the top: its status, where it is, what it waits for, when it is likely to end."""
 
 from tracker.core.status import ENDED, Status
+from tracker.core.words import plural
 from tracker.dashboard.moment import ago, at, ms_of, took
 from tracker.dashboard.node import Child, Node, div, h, link, span
 from tracker.dashboard.page import panel
@@ -8,7 +9,7 @@ from tracker.dashboard.place import path_to
 from tracker.dashboard.summary import flow_text, owed_text, waiting_for
 from tracker.dashboard.table import facts
 from tracker.dashboard.trace import trace_link
-from tracker.dashboard.words import plural, short_id, state, status_mark
+from tracker.dashboard.words import short_id, state, status_mark
 from tracker.view.documents.saga import SagaDocument
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from tracker.core.words import plural
 from tracker.dashboard.drawing.waterfall import Bar, Line, waterfall
 from tracker.dashboard.moment import at, left, ms_of
 from tracker.dashboard.node import Node, div, link, span
 from tracker.dashboard.page import panel
 from tracker.dashboard.place import Place, href
-from tracker.dashboard.words import STAND_CLASSES, class_name, plural, state
+from tracker.dashboard.words import STAND_CLASSES, class_name, state
 from tracker.view.documents.clocks import ClockDocument
 from tracker.view.documents.saga import AttemptDocument, EventDocument, HandlingDocument, SagaDocument
 from tracker.view.duration import human, ordinal

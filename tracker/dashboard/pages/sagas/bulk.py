@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from tracker.api.jobs import IDS_MAX
+from tracker.core.words import plural
 from tracker.dashboard.ask import ask, choice, field
 from tracker.dashboard.desk import Desk
 from tracker.dashboard.job import job_line, share_of
 from tracker.dashboard.node import Node, div, h, link
 from tracker.dashboard.page import panel
 from tracker.dashboard.place import Place, href, path_to
-from tracker.dashboard.words import plural
 from tracker.view.queries.jobs import JobRow, newest_commands
 from tracker.view.queries.sagas import SagaPage
 
