@@ -121,10 +121,11 @@ class Alarms:
 
 
 def _alarm(spot: Spot, here: Standstill, since_ms: int, at_ms: int) -> Alert:
-    many = ("at least " if here.sagas >= _SAGAS_MAX else "") + plural(here.sagas, "saga stands", "sagas stand")
+    least = "at least " if here.sagas >= _SAGAS_MAX else ""
+    many = plural(here.sagas, "saga stands", "sagas stand")
     waited = (at_ms - here.since_ms) / 1000
     message = (
-        f"{many} still: {_what(spot)}, the first for {waited:.0f} s. "
+        f"{least}{many} still: {_what(spot)}, the first for {waited:.0f} s. "
         f"`saga list --stuck --flow {spot.flow}` lists them"
     )
     alert_id = derived_id(f"{spot.flow} {spot.key}", "tracker.standstill", since_ms)
