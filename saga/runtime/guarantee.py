@@ -17,6 +17,7 @@ from saga.runtime.kafka import (
     TopicPartition,
     UnknownMemberIdError,
     connection,
+    started,
 )
 from saga.runtime.outbox import Outbox
 from saga.runtime.settings import ServiceSettings
@@ -63,7 +64,7 @@ class ExactlyOnce:
         self._outbox = Outbox(self._producer)
 
     async def start(self) -> None:
-        await self._producer.start()
+        await started(self._producer)
 
     async def stop(self) -> None:
         await self._producer.stop()
@@ -115,7 +116,7 @@ class AtLeastOnce:
         self._pending: dict[TopicPartition, OffsetAndMetadata] = {}
 
     async def start(self) -> None:
-        await self._producer.start()
+        await started(self._producer)
 
     async def stop(self) -> None:
         await self._producer.stop()

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -60,6 +60,7 @@ __all__ = [
     "producing",
     "reader",
     "records_before",
+    "started",
     "until_available",
 ]
 
@@ -67,7 +68,7 @@ logger = logging.getLogger(__name__)
 
 _BACKOFF_FIRST_SECONDS = 0.1
 _BACKOFF_MAX_SECONDS = 5.0
-_STARTED_SECONDS = 1.0
+_STARTED_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -84,27 +85,44 @@ SERVICES = Topic(SERVICES_TOPIC, 1, COMPACTED)
 """Made by whoever comes first, tracker or service."""
 
 
-async def _started(client: AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Start a client; who is cancelled meanwhile waits a moment until it is, so that it can be stopped.
+Client = TypeVar("Client", bound="AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer[Any, Any]")
 
-    Cancelled in the midst of its first question, aiokafka forgets a connection and leaves it open.
+
+async def started(client: Client) -> Client:
+    """Start a client and hand it back; one that does not come up is stopped.
+
+    Cancelled in the midst of its first question, aiokafka forgets a connection and leaves it open. So
+    whoever is cancelled waits a moment for the answer.
     """
     starting = asyncio.ensure_future(client.start())
     try:
         await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        await asyncio.wait([starting], timeout=_STARTED_SECONDS)
-        starting.cancel()
+    except BaseException:
+        if not starting.done():
+            await asyncio.wait([starting], timeout=_STARTED_SECONDS)
+            starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+        await _stopped(client)
         raise
+    return client
+
+
+async def _stopped(client: Client) -> None:
+    # aiokafka can't end a task of its own before the first step of it, and an admin client closes nothing
+    # that has not come up.
+    await asyncio.sleep(0)
+    with contextlib.suppress(KafkaError):
+        if isinstance(client, AIOKafkaAdminClient):
+            await client._client.close()
+        else:
+            await client.stop()
 
 
 @contextlib.asynccontextmanager
 async def admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client, closed at the end."""
-    client = AIOKafkaAdminClient(**connection(settings))
+    client = await started(AIOKafkaAdminClient(**connection(settings)))
     try:
-        await _started(client)
         yield client
     finally:
         await client.close()
@@ -113,9 +131,8 @@ async def admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
 @contextlib.asynccontextmanager
 async def producing(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     """A producer that writes each record once, stopped at the end, also if it could not start."""
-    producer = AIOKafkaProducer(**connection(settings), enable_idempotence=True, **options)
+    producer = await started(AIOKafkaProducer(**connection(settings), enable_idempotence=True, **options))
     try:
-        await _started(producer)
         yield producer
     finally:
         await producer.stop()
@@ -142,8 +159,8 @@ async def reader(
         fetch_max_wait_ms=_FETCH_WAIT_MS,
         **options,
     )
+    await started(consumer)
     try:
-        await _started(consumer)
         # Or stop() raises: aiokafka cannot end a task of its own before the first step of it.
         await asyncio.sleep(0)
         yield consumer

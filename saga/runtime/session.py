@@ -19,7 +19,14 @@ from saga.runtime.dispatch import Dispatch
 from saga.runtime.fencing import MembershipLost
 from saga.runtime.guarantee import AtLeastOnce, ExactlyOnce, Guarantee
 from saga.runtime.intake import Intake
-from saga.runtime.kafka import AIOKafkaConsumer, ConsumerRecord, KafkaError, TopicPartition, connection
+from saga.runtime.kafka import (
+    AIOKafkaConsumer,
+    ConsumerRecord,
+    KafkaError,
+    TopicPartition,
+    connection,
+    started,
+)
 from saga.runtime.lanes import Lanes
 from saga.runtime.parking import ParkingFeed
 from saga.runtime.settings import ServiceSettings
@@ -139,7 +146,7 @@ class Session:
     async def _connected(self) -> AsyncIterator[None]:
         try:
             await self._guarantee.start()
-            await self._consumer.start()
+            await started(self._consumer)
             self._consumer.subscribe(self._topics, listener=self._intake)
             yield
         finally:

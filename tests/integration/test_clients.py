@@ -10,15 +10,21 @@ import pytest
 
 from saga.runtime.kafka import admin, producing, reader
 from saga.runtime.settings import KafkaSettings
+from tracker.runtime.effects import Effects
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(60)]
 
-CLIENTS: list[Callable[[KafkaSettings], AbstractAsyncContextManager[Any]]] = [admin, producing, reader]
+CLIENTS: list[Callable[[KafkaSettings], AbstractAsyncContextManager[Any]]] = [
+    admin,
+    producing,
+    reader,
+    Effects,
+]
 MOMENTS = 40
 STEP_SECONDS = 0.0004
 
 
-@pytest.mark.parametrize("client", CLIENTS, ids=["admin", "producer", "reader"])
+@pytest.mark.parametrize("client", CLIENTS, ids=["admin", "producer", "reader", "effects"])
 async def test_who_is_cancelled_while_it_is_opened_leaves_no_connection_open(
     bootstrap_servers: str, client: Callable[[KafkaSettings], AbstractAsyncContextManager[Any]]
 ) -> None:

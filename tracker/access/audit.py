@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 
 from saga.core.errors import KafkaUnavailable
 from saga.runtime.connection import connection
-from saga.runtime.kafka import AIOKafkaProducer, KafkaError, Topic, ensure_topics
+from saga.runtime.kafka import AIOKafkaProducer, KafkaError, Topic, ensure_topics, started
 from saga.runtime.settings import KafkaSettings
 from tracker.access.errors import AuditUnavailable
 from tracker.core.audit import AUDIT_TOPIC, AuditRecord, Outcome
@@ -98,18 +98,14 @@ class KafkaAudit:
             if self._producer is None:
                 # One partition: the order of records is the order of what was done.
                 await ensure_topics(self._settings, [Topic(AUDIT_TOPIC, 1, _FOR_EVER)])
-                producer = AIOKafkaProducer(
-                    **connection(self._settings),
-                    acks="all",
-                    enable_idempotence=True,
-                    request_timeout_ms=round(self._wait_seconds * 1000),
+                self._producer = await started(
+                    AIOKafkaProducer(
+                        **connection(self._settings),
+                        acks="all",
+                        enable_idempotence=True,
+                        request_timeout_ms=round(self._wait_seconds * 1000),
+                    )
                 )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
             return self._producer
 
     def _give_up(self) -> None:

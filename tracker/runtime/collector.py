@@ -13,7 +13,14 @@ from typing import Any
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from saga.core.receipt import RECEIPTS_TOPIC
-from saga.runtime.kafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition, connection
+from saga.runtime.kafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRecord,
+    TopicPartition,
+    connection,
+    started,
+)
 from tracker.core.collect import (
     PAYLOAD_BYTES_MAX,
     TOO_LARGE,
@@ -110,7 +117,7 @@ class Collector:
         KafkaError
             Kafka refuses something. What was read since the last commit will be read again.
         """
-        await self._consumer.start()
+        await started(self._consumer)
         try:
             # Time must not be told before all sources are known, and no event read before it is known
             # whose payload is needed.

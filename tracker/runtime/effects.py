@@ -25,7 +25,7 @@ from saga.core.errors import KafkaUnavailable, SagaError
 from saga.core.ids import derived_id
 from saga.core.partition import key_partition
 from saga.core.pause import PAUSED_TOPIC
-from saga.runtime.kafka import PAUSED, AIOKafkaProducer, KafkaError, Topic, connection, ensure_topics
+from saga.runtime.kafka import PAUSED, AIOKafkaProducer, KafkaError, Topic, connection, ensure_topics, started
 from saga.runtime.settings import KafkaSettings
 from tracker.core.cloudevent import cloud_event, topic_of
 from tracker.core.effect import (
@@ -356,15 +356,15 @@ def _late(topics: Iterable[str]) -> NotDelivered:
 
 
 async def _started(settings: KafkaSettings) -> AIOKafkaProducer:
-    producer = AIOKafkaProducer(
-        **connection(settings),
-        enable_idempotence=True,
-        acks="all",
-        max_batch_size=_BATCH_BYTES,
-        request_timeout_ms=15_000,
+    return await started(
+        AIOKafkaProducer(
+            **connection(settings),
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            request_timeout_ms=15_000,
+        )
     )
-    await producer.start()
-    return producer
 
 
 async def _stopped(producer: AIOKafkaProducer) -> None:

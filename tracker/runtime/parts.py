@@ -8,7 +8,7 @@ from typing import Protocol
 
 from saga.core.errors import AccessRefused, DeclarationError
 from saga.runtime.access import check_access, explain
-from saga.runtime.kafka import AIOKafkaProducer, connection, until_available
+from saga.runtime.kafka import AIOKafkaProducer, connection, started, until_available
 from tracker.runtime.access import tracker_rights
 from tracker.runtime.announcements import Announcements
 from tracker.runtime.collector import Collector, source_consumer
@@ -126,7 +126,7 @@ async def _producer(settings: TrackerSettings) -> AsyncIterator[AIOKafkaProducer
         max_request_size=max(settings.frame_bytes, settings.saga_bytes) + 64 * 1024,
         request_timeout_ms=15_000,
     )
-    await producer.start()
+    await started(producer)
     try:
         yield producer
     finally:

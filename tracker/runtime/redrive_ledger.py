@@ -21,6 +21,7 @@ from saga.runtime.kafka import (
     ensure_topics,
     reader,
     records_before,
+    started,
 )
 from saga.runtime.settings import KafkaSettings
 from tracker.core.dead_letter import Place
@@ -107,7 +108,7 @@ class Ledger:
             transaction_timeout_ms=_TRANSACTION_MS,
             max_request_size=_REQUEST_BYTES_MAX,
         )
-        await producer.start()
+        await started(producer)
         self._producer = producer
         try:
             await self._read()

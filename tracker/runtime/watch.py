@@ -26,6 +26,7 @@ from saga.runtime.kafka import (
     TopicPartition,
     connection,
     ensure_topics,
+    started,
 )
 from saga.runtime.settings import KafkaSettings
 from tracker.core.effect import Alert
@@ -77,7 +78,7 @@ class Watch:
             auto_offset_reset="latest",
         )
         consumer.subscribe([SERVICES_TOPIC], listener=_Handover(self))
-        await consumer.start()
+        await started(consumer)
         try:
             async with Lags(self._settings) as lags:
                 while not stop.is_set():

@@ -34,6 +34,7 @@ from saga.runtime.kafka import (
     UnknownMemberIdError,
     connection,
     ensure_topics,
+    started,
     until_available,
 )
 from tracker.core.webhook import (
@@ -244,7 +245,7 @@ class Hook:
             # Somebody who wants to hear from now on does not want to hear of last week.
             auto_offset_reset="latest",
         )
-        await self._consumer.start()
+        await started(self._consumer)
         try:
             self._consumer.subscribe(self._topics, listener=_Listener(self))
             logger.info("telling %s of %s", self._receiver.place, ", ".join(self._topics))
