@@ -92,6 +92,7 @@ def flow_of(plan: Plan) -> Flow:
             "parallel" if plan.parallel else "reverse",
             Emit("order.cancelled"),
         ),
+        pauses=(WhenDeadLetter(),) if plan.failures_pause else (),
     )
 
 
@@ -529,12 +530,25 @@ class _Judged:
                 yield f"receipts of {event} are {known}, and the log says {truth.receipts.get(event)}"
 
     def pauses(self, history: list[list[Fact]], accepted: set[str], held: bool) -> Iterator[str]:
-        """The saga stood still when operators asked for it, and only then."""
+        """The saga stood still when operators asked for it or a service gave it up, and only then."""
         course = self._saga.course
         over = course is not None and (course.outcome != "" or course.compensation is not None)
         over = over or self._left
         asked, paused = _asked(history), False
-        for command in asked:
+        by_failure_ms = [
+            act.at_ms
+            for act in (course.history if course is not None else ())
+            if (act.by, act.action) == ("tracker", "pause")
+        ]
+        failed = _failed(self._name, history) if self._plan.failures_pause else set()
+        for at_ms in Counter(by_failure_ms) - Counter(at_ms for _, _, at_ms in failed):
+            yield f"paused itself at {at_ms}, and nothing was given up then: {failed}"
+        undoing = None if course is None else course.compensation
+        undone_for_it = undoing is not None and undoing.trigger in {event for event, _, _ in failed}
+        if failed and not self._pauses and (undone_for_it or not over) and not self._left:
+            yield f"was given up, {failed}, and not paused"
+        # When a failure was read, between which commands, the frames do not tell of one that came early.
+        for command in [] if by_failure_ms else asked:
             if command.id in accepted:
                 if paused == (command.action == "pause"):
                     yield f"{command.id}: {command.action} was accepted, and it was so already"
@@ -547,12 +561,15 @@ class _Judged:
                 for told in self._lifecycle
                 if told["stage"] == stage
             )
-            done = [command for command in asked if command.action == action and command.id in accepted]
-            if len(moments) != len(done):
-                yield f"{len(done)} times {stage}, and {len(moments)} were told"
-            for command, (at_ms, placed_ms) in zip(done, moments, strict=False):
-                if not command.at_ms <= at_ms <= placed_ms:
-                    yield f"{stage} at {at_ms} by {command}, which was told at {placed_ms}"
+            done_ms = [
+                command.at_ms for command in asked if command.action == action and command.id in accepted
+            ]
+            done_ms = sorted(done_ms + by_failure_ms) if stage == "paused" else done_ms
+            if len(moments) != len(done_ms):
+                yield f"{len(done_ms)} times {stage}, and {len(moments)} were told"
+            for asked_ms, (at_ms, placed_ms) in zip(done_ms, moments, strict=False):
+                if not asked_ms - self._ahead_ms <= at_ms <= placed_ms:
+                    yield f"{stage} at {at_ms} as of {asked_ms}, which was told at {placed_ms}"
         known = [(pause.from_ms, pause.to_ms) for pause in (course.pauses if course is not None else ())]
         if known != [(from_ms, -1 if to_ms is None else to_ms) for from_ms, to_ms in self._pauses]:
             yield f"pauses in the table are {known}, and those told {self._pauses}"
@@ -839,6 +856,17 @@ def _asked(history: list[list[Fact]]) -> list[CommandSeen]:
             if command.action in ("pause", "resume"):
                 asked.setdefault(command.id, command)
     return list(asked.values())
+
+
+def _failed(name: str, history: list[list[Fact]]) -> set[tuple[str, str, int]]:
+    """Which services gave an event up, and when; undo commands, whose ids the tracker makes, do not count."""
+    return {
+        (fact.event, fact.service, fact.at_ms)
+        for facts in history
+        for fact in facts
+        if isinstance(fact, ReceiptSeen)
+        if fact.outcome == "dead-lettered" and fact.event.startswith(f"{name}/")
+    }
 
 
 def _number(told: object) -> int:

@@ -118,7 +118,7 @@ class Plan(Struct, frozen=True):
     """Everything that happens from outside. `skews_ms`: by service, how far its clock is ahead.
 
     `standby`: trackers follow the partitions of the others. `kept_ms`: how long sagas are kept that have
-    ended, -1 for a week.
+    ended, -1 for a week. `failures_pause`: the flow file pauses a saga when a service gives an event up.
     """
 
     seed: int
@@ -135,6 +135,7 @@ class Plan(Struct, frozen=True):
     standby: bool = False
     kept_ms: int = -1
     bookings: tuple[Booking, ...] = ()
+    failures_pause: bool = False
 
 
 WITHIN_MS = 6_000
@@ -165,6 +166,10 @@ def plan(seed: int, kinds: Collection[FaultKind] = ()) -> Plan:
     faults = tuple(_fault(chance, trackers, collectors, kinds) for _ in range(count))
     orders = [_order(chance, sagas) for _ in range(chance.choice((0, 0, 1, 2, 4)))]
     orders += _pauses(Random(f"{seed} pauses"), sagas)
+    failures = Random(f"{seed} failures")
+    failures_pause = failures.random() < 0.25
+    if failures_pause:
+        orders += _resumes(failures, sagas)
     skewed = chance.random() < 0.3
     skews = tuple(chance.choice((-3_000, -100, 0, 50, 4_000)) if skewed else 0 for _ in SERVICES)
     return Plan(
@@ -182,6 +187,7 @@ def plan(seed: int, kinds: Collection[FaultKind] = ()) -> Plan:
         standby=chance.random() < 0.3,
         kept_ms=kept_ms,
         bookings=tuple(_bookings(Random(f"{seed} bookings"))),
+        failures_pause=failures_pause,
     )
 
 
@@ -292,6 +298,13 @@ def _order(chance: Random, sagas: tuple[SagaPlan, ...]) -> Order:
     action = chance.choice(actions)
     at_ms = saga.at_ms + chance.randint(-500, 12_000)
     return Order(max(100, at_ms), saga.name, action, chance.choice((1, 1, 2)))
+
+
+def _resumes(chance: Random, sagas: tuple[SagaPlan, ...]) -> Iterator[Order]:
+    """Most of those that have failed are looked at, sooner or later."""
+    for saga in sagas:
+        if "dead-letter" in (saga.charge, saga.ship) and chance.random() < 0.7:
+            yield Order(saga.at_ms + chance.randint(500, 12_000), saga.name, "resume")
 
 
 def _pauses(chance: Random, sagas: tuple[SagaPlan, ...]) -> Iterator[Order]:

@@ -87,6 +87,7 @@ def _told(shown: Plan) -> str:
         f"clocks {shown.skews_ms} ms ahead, "
         f"{'parallel' if shown.parallel else 'reverse'}"
         f"{', a breach compensates' if shown.breach_compensates else ''}"
+        f"{', failures pause' if shown.failures_pause else ''}"
         f"{', standby' if shown.standby else ''}"
         f"{f', sagas are kept for {shown.kept_ms} ms' if shown.kept_ms >= 0 else ''}",
         *(f"  {saga}" for saga in shown.sagas),

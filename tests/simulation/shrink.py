@@ -64,6 +64,7 @@ def _plainer_settings(plan: Plan) -> Iterator[Plan]:
     yield structs.replace(plan, poll_records=100)
     yield structs.replace(plan, standby=False)
     yield structs.replace(plan, kept_ms=-1)
+    yield structs.replace(plan, failures_pause=False)
 
 
 def _plainer_sagas(plan: Plan) -> Iterator[Plan]:

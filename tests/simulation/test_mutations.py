@@ -121,6 +121,10 @@ async def as_it_was_kept(self: Any, partition: int) -> None:
     """The clock stays behind the frames that were taken since."""
 
 
+def unmoved(self: Any, flow: Any, news: Any, late: bool) -> None:
+    """Failures pause nothing."""
+
+
 _compensate = advance._Turn._compensate
 
 
@@ -247,6 +251,13 @@ _ASKED_LONG_AGO = structs.replace(
     faults=(Fault(12_855, "no-changelog", 10, 7_000),),
     orders=(Order(12_986, "saga-0", "pause", behind_ms=3_000),),
 )
+_GIVEN_UP = structs.replace(
+    _ALONE,
+    sagas=(structs.replace(_PROMPT, charge="dead-letter"),),
+    faults=(),
+    orders=(Order(9_000, "saga-0", "resume"),),
+    failures_pause=True,
+)
 _LEAVING = structs.replace(
     _ALONE, sagas=(structs.replace(_PROMPT, charge_ms=150, echo_ms=25_000),), faults=(), kept_ms=4_000
 )
@@ -304,6 +315,10 @@ MUTATIONS: dict[str, tuple[tuple[FaultKind, ...] | Plan, tuple[Mutation, ...]]] 
     "a pause begins before what was decided": (
         _PAUSED_BEFORE,
         (Mutation(advance._Turn, "_moment", by_command),),
+    ),
+    "nothing is paused that its flow pauses": (
+        _GIVEN_UP,
+        (Mutation(advance._Turn, "_pause_by_news", unmoved),),
     ),
     "who goes on judges by an older clock": (
         _ASKED_LONG_AGO,

@@ -259,6 +259,27 @@ def test_an_undo_that_is_given_up_is_stuck_and_not_paused() -> None:
     assert saga.course.paused is None
 
 
+def test_nor_is_one_whose_command_is_read_later_than_the_answer() -> None:
+    saga = reserved(structs.replace(ORDER, pauses=(WhenDeadLetter(),)))
+    (refund,) = play.published(saga.tell(play.charged(), play.lost(), now=100, wall=100))
+
+    saga.tell(receipt(refund.id, "payments", "dead-lettered", after_ms=120), now=130, wall=130)
+    assert saga.course.paused is None
+    saga.tell(play.command_seen(refund), now=140, wall=140)
+    assert saga.course.paused is None
+
+
+def test_an_event_that_was_given_up_and_is_read_later_than_that_pauses_an_undoing_as_well() -> None:
+    saga = reserved(structs.replace(ORDER, pauses=(WhenDeadLetter(),)))
+    saga.tell(play.charged(), play.lost(), now=100, wall=100)
+
+    assert holds(saga.tell(receipt("e9", "billing", "dead-lettered", after_ms=120), now=130, wall=130)) == []
+    (hold,) = holds(saga.tell(play.seen("e9", "bill.sent", 110, cause="e3"), now=140, wall=140))
+    assert hold.reason == "billing gave up bill.sent"
+    saga.tell(command("resume", 200), now=200, wall=200)
+    assert holds(saga.tell(play.seen("e9", "bill.sent", 110, cause="e3"), now=210, wall=210)) == []
+
+
 def test_with_both_rules_it_is_undone_when_it_goes_on() -> None:
     compensation = structs.replace(ORDER.compensation, triggers=(WhenDeadLetter(),))
     saga = reserved(structs.replace(ORDER, compensation=compensation, pauses=(WhenDeadLetter(),)))

@@ -407,12 +407,19 @@ class _Turn:
 
     def _pause_by_news(self, flow: Flow, news: Sequence[Observation], late: bool) -> None:
         """Pause the saga where its flow asks for that, once for each failure."""
-        answered = (
-            sorted(self._timeline.steps)
-            if late
-            else [fact.event for fact in news if isinstance(fact, ReceiptSeen)]
-        )
-        for failure in failing(flow, self._timeline, answered):
+        undoing = self._course.compensation is not None
+        if late:
+            answered = sorted(self._timeline.steps)
+        else:
+            answered = [fact.event for fact in news if isinstance(fact, ReceiptSeen)]
+            if undoing:  # the answer may have waited for the event
+                answered += [
+                    fact.id
+                    for fact in news
+                    if isinstance(fact, EventSeen)
+                    if (step := self._timeline.known(fact.id)) is not None and not step.copies
+                ]
+        for failure in failing(flow, self._timeline, answered, undoing=undoing):
             act_id = derived_id(failure.event, f"tracker.pause.{failure.service}", failure.at_ms)
             if self._course.paused is not None or any(act.command == act_id for act in self._course.history):
                 continue

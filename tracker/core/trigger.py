@@ -44,11 +44,15 @@ class Failing(NamedTuple):
     at_ms: int
 
 
-def failing(flow: Flow, timeline: Timeline, events: Iterable[str]) -> Iterator[Failing]:
-    """What the flow pauses a saga for, among the answers to these events."""
+def failing(flow: Flow, timeline: Timeline, events: Iterable[str], *, undoing: bool) -> Iterator[Failing]:
+    """What the flow pauses a saga for, among the answers to these events.
+
+    While it is `undoing`, what an answer is about has to be known: it may be a command to undo something,
+    which is read later than its answer when it stands on another topic.
+    """
     for event in events:
         step = timeline.steps.get(event)
-        if step is None or (step.seen is not None and step.seen.type in flow.undo_words):
+        if step is None or (undoing if step.seen is None else step.seen.type in flow.undo_words):
             continue
         event_type = "an event" if step.seen is None else step.seen.type
         for service, handling in standings(step).items():
