@@ -20,6 +20,8 @@ from tracker.view.queries.standstill import raised_alarms, standing_still
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+_REST = 20
+"""After a look it rests for so many times what the look took: with millions of sagas they may take a second."""
 
 
 @contextlib.asynccontextmanager
@@ -55,13 +57,15 @@ async def _tell(
     look_seconds: float,
 ) -> None:
     alarms: Alarms | None = None
+    took_seconds = 0.0
     while True:
-        await asyncio.sleep(look_seconds)
+        await asyncio.sleep(max(look_seconds, _REST * took_seconds))
         now_ms = _time_ms(figures)
         if not figures.working:
             alarms = None  # others decide meanwhile
         if now_ms is None:
             continue
+        began = time.monotonic()
         try:
             if alarms is None:
                 alarms = Alarms(await reader.ask(raised_alarms), settings.standstill_after_ms)
@@ -69,6 +73,7 @@ async def _tell(
         except Exception as error:  # should this loop end, nobody would be told of anything any more
             expected = isinstance(error, KafkaError | SagaError | OSError)
             logger.warning("where sagas stand still can't be told: %s", error, exc_info=not expected)
+        took_seconds = time.monotonic() - began
 
 
 def _time_ms(figures: ProjectorFigures) -> int | None:
