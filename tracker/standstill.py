@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 _REST = 20
-"""After a look it rests for so many times what the look took: with millions of sagas they may take a second."""
+"""After a look it rests for so many times what that took, which may be a second with millions of sagas."""
 
 
 @contextlib.asynccontextmanager
