@@ -534,7 +534,7 @@ class _Judged:
         course = self._saga.course
         over = course is not None and (course.outcome != "" or course.compensation is not None)
         over = over or self._left
-        asked, paused = _asked(history), False
+        asked, paused = _asked(history, accepted), False
         by_failure_ms = [
             act.at_ms
             for act in (course.history if course is not None else ())
@@ -845,13 +845,18 @@ def _late_charge(saga: Saga) -> bool:
     return course is None or course.compensation is None or course.compensation.round > 1
 
 
-def _asked(history: list[list[Fact]]) -> list[CommandSeen]:
-    """The commands to pause and to go on, once each; not those for a saga that nobody knew as yet."""
+def _asked(history: list[list[Fact]], accepted: set[str]) -> list[CommandSeen]:
+    """The commands to pause and to go on, once each; not those for a saga that nobody knew as yet.
+
+    One that was refused for that may be read again after a crash, when the saga is known.
+    """
     asked: dict[str, CommandSeen] = {}
     known = False
     for facts in history:
         known = known or any(not isinstance(fact, CommandSeen) for fact in facts)
-        commands = [fact for fact in facts if isinstance(fact, CommandSeen)] if known else []
+        commands = [
+            fact for fact in facts if isinstance(fact, CommandSeen) and (known or fact.id in accepted)
+        ]
         for command in sorted(commands, key=lambda command: (command.at_ms, command.id)):
             if command.action in ("pause", "resume"):
                 asked.setdefault(command.id, command)

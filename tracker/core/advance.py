@@ -42,12 +42,20 @@ THEN_SEEN_WITHIN_MS = 60_000
 
 
 class World(NamedTuple):
-    """What the tracker knows besides the saga. `wall_ms` is its clock, for what it asks of others."""
+    """What the tracker knows besides the saga.
+
+    Attributes
+    ----------
+    wall_ms : its clock, for what it asks of others.
+    told_ms : when the frame was made that tells of the facts, None if there is none: whoever reads it again,
+        after a crash, finds the same.
+    """
 
     flows: Flows
     subscriptions: Subscriptions
     wall_ms: int
     retention: Retention = Retention()
+    told_ms: int | None = None
 
 
 class Advanced(NamedTuple):
@@ -440,10 +448,11 @@ class _Turn:
         self._stage("resumed" if released else "paused", at_ms, place=act.command, reason=act.reason)
 
     def _moment(self, at_ms: int) -> int:
-        """When something counts that is told to have been at this time: never before what is judged, nor in
-        the future by our clock.
+        """When something counts that is told to have been at this time: never before what is judged, nor
+        after it was read.
         """
-        return max(min(at_ms, self._world.wall_ms), -1 if self._now_ms is None else self._now_ms)
+        read_ms = self._world.wall_ms if self._world.told_ms is None else self._world.told_ms
+        return max(min(at_ms, read_ms), -1 if self._now_ms is None else self._now_ms)
 
     def _keep(self, act: Act) -> None:
         self._course = structs.replace(self._course, history=(*self._course.history, act)[-HISTORY_MAX:])

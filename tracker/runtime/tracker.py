@@ -256,7 +256,7 @@ class Tracker:
             logger.warning("%s-%d@%d is no frame and is skipped: %s", STEPS_TOPIC, partition, offset, error)
         else:
             self.table.observe(partition, frame.watermarks, at_ms, offset)
-            self.table.fold(partition, frame.sagas, self._knowledge.world())
+            self.table.fold(partition, frame.sagas, self._knowledge.world()._replace(told_ms=at_ms))
             self._figures.facts += sum(map(len, frame.sagas.values()))
             read = frame.read
         self._figures.frames += 1
