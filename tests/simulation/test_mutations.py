@@ -121,6 +121,12 @@ async def as_it_was_kept(self: Any, partition: int) -> None:
     """The clock stays behind the frames that were taken since."""
 
 
+def by_wall(self: Any, at_ms: int) -> int:
+    """A pause begins no later than now, whenever it was read first."""
+    wall_ms, now_ms = int(self._world.wall_ms), self._now_ms
+    return max(min(at_ms, wall_ms), -1 if now_ms is None else int(now_ms))
+
+
 def unmoved(self: Any, flow: Any, news: Any, late: bool) -> None:
     """Failures pause nothing."""
 
@@ -258,6 +264,13 @@ _GIVEN_UP = structs.replace(
     orders=(Order(9_000, "saga-0", "resume"),),
     failures_pause=True,
 )
+_AHEAD = structs.replace(
+    _ALONE,
+    skews_ms=(0, 0, 4_000, 0),
+    sagas=(structs.replace(_PROMPT, at_ms=3_479, reserve_ms=26, charge_ms=284, charge="dead-letter"),),
+    faults=(Fault(3_600, "no-changelog", 0, 7_000),),
+    failures_pause=True,
+)
 _LEAVING = structs.replace(
     _ALONE, sagas=(structs.replace(_PROMPT, charge_ms=150, echo_ms=25_000),), faults=(), kept_ms=4_000
 )
@@ -319,6 +332,10 @@ MUTATIONS: dict[str, tuple[tuple[FaultKind, ...] | Plan, tuple[Mutation, ...]]] 
     "nothing is paused that its flow pauses": (
         _GIVEN_UP,
         (Mutation(advance._Turn, "_pause_by_news", unmoved),),
+    ),
+    "a pause begins later when it is read again": (
+        _AHEAD,
+        (Mutation(advance._Turn, "_moment", by_wall),),
     ),
     "who goes on judges by an older clock": (
         _ASKED_LONG_AGO,
