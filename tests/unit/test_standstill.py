@@ -85,7 +85,8 @@ def test_ten_times_as_many_are_told_again() -> None:
 
     assert watching.see(here(4), 60) == [RAISED]
     assert watching.see(here(39), 600) == []
-    assert watching.see(here(1_000), 600) == [RAISED]
+    many = {PAID: Standstill(1_000, NOON_MS - 12_000, more=True)}
+    assert watching.see(many, 600) == [RAISED]
     assert "at least 1,000 sagas stand still" in watching.told[-1].message
     assert watching.see({}, 60) == [OVER]
     assert len({alert.id for alert in watching.told}) == 3
@@ -116,7 +117,9 @@ def test_a_place_counts_sagas_and_the_longest_wait() -> None:
     def wait(since_ms: int, event: str, spot: Spot = PAID) -> Stuck:
         return Stuck(since_ms, since_ms + 10_000, event, spot.type, spot.service)
 
-    found = standstills("order", [[wait(3, "a"), wait(2, "b")], [], [wait(5, "c"), wait(7, "d", SENT)]])
+    found = standstills(
+        "order", [[wait(3, "a"), wait(2, "b")], [], [wait(5, "c"), wait(7, "d", SENT)]], more=False
+    )
 
     assert found == {PAID: Standstill(2, 2), SENT: Standstill(1, 7)}
     assert [Spot.of(spot.flow, spot.key) for spot in found] == list(found)

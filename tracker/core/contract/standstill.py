@@ -18,8 +18,6 @@ RAISED: Cause = "standstill"
 OVER: Cause = "going-on"
 
 _MORE = 10
-_SAGAS_MAX = 1_000
-"""More are not counted: see `tracker.view.queries.attention`."""
 
 
 class Spot(NamedTuple):
@@ -42,14 +40,21 @@ class Spot(NamedTuple):
 
 
 class Standstill(NamedTuple):
-    """So many sagas are stuck at a spot, the first since then; in milliseconds since the epoch."""
+    """So many sagas are stuck at a spot, the first since then; in milliseconds since the epoch.
+
+    `more`: there may be others, which were not looked at.
+    """
 
     sagas: int
     since_ms: int
+    more: bool = False
 
 
-def standstills(flow: str, waits: Iterable[Iterable[Stuck]]) -> dict[Spot, Standstill]:
-    """Where the sagas of a flow are stuck, by what each of them waits for."""
+def standstills(flow: str, waits: Iterable[Iterable[Stuck]], *, more: bool) -> dict[Spot, Standstill]:
+    """Where the sagas of a flow are stuck, by what each of them waits for.
+
+    `more`: some that have waited less long are not among these.
+    """
     found: dict[Spot, Standstill] = {}
     for waits_of_saga in waits:
         since_ms: dict[Spot, int] = {}
@@ -58,7 +63,7 @@ def standstills(flow: str, waits: Iterable[Iterable[Stuck]]) -> dict[Spot, Stand
             since_ms[spot] = min(wait.since_ms, since_ms.get(spot, wait.since_ms))
         for spot, at_ms in since_ms.items():
             known = found.get(spot, Standstill(0, at_ms))
-            found[spot] = Standstill(known.sagas + 1, min(known.since_ms, at_ms))
+            found[spot] = Standstill(known.sagas + 1, min(known.since_ms, at_ms), more)
     return found
 
 
@@ -121,7 +126,7 @@ class Alarms:
 
 
 def _alarm(spot: Spot, here: Standstill, since_ms: int, at_ms: int) -> Alert:
-    least = "at least " if here.sagas >= _SAGAS_MAX else ""
+    least = "at least " if here.more else ""
     many = plural(here.sagas, "saga stands", "sagas stand")
     waited = (at_ms - here.since_ms) / 1000
     message = (

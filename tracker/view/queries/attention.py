@@ -1,6 +1,7 @@
 """Sagas in flight that somebody should look at: they wait too long, or are likely to be late."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, or_
@@ -36,9 +37,9 @@ class SagaList(Struct, frozen=True):
 
 def stuck_list(connection: Connection, known: Known, flow: str | None, limit: int, now_ms: int) -> SagaList:
     """Sagas that wait much longer than others did, or for an operator; the longest wait first."""
-    found = list(stuck_sagas(connection, known, flow, now_ms))
-    told = [saga_summary(row, now_ms, None, findings) for row, findings in found[:limit]]
-    return SagaList(told, len(found) > limit or len(found) >= CANDIDATES_MAX, timestamp(now_ms))
+    found, more = stuck_waits(connection, known, flow, now_ms)
+    told = [saga_summary(row, now_ms, None, _with_waits(row, waits, now_ms)) for row, waits in found[:limit]]
+    return SagaList(told, more or len(found) > limit, timestamp(now_ms))
 
 
 def risk_list(connection: Connection, known: Known, flow: str | None, limit: int, now_ms: int) -> SagaList:
@@ -63,19 +64,28 @@ def stuck_sagas(
     connection: Connection, known: Known, flow: str | None, now_ms: int
 ) -> Iterator[tuple[Row, list[Finding]]]:
     """The same as rows, with all that is wrong with each."""
-    for row, found in stuck_waits(connection, known, flow, now_ms):
-        yield row, sorted([*counting(row, now_ms), *(wait.finding() for wait in found)])
+    for row, waits in stuck_waits(connection, known, flow, now_ms).found:
+        yield row, _with_waits(row, waits, now_ms)
 
 
-def stuck_waits(
-    connection: Connection, known: Known, flow: str | None, now_ms: int
-) -> Iterator[tuple[Row, tuple[Stuck, ...]]]:
-    """The same as rows, with the waits of each that are stuck; none where an operator is waited for."""
+class StuckWaits(NamedTuple):
+    """Sagas with the waits of each that are stuck; none where an operator is waited for.
+
+    `more`: those that have waited less long were not looked at.
+    """
+
+    found: list[tuple[Row, tuple[Stuck, ...]]]
+    more: bool
+
+
+def stuck_waits(connection: Connection, known: Known, flow: str | None, now_ms: int) -> StuckWaits:
+    """The same as rows, those first that an operator is waited for."""
     of = [sagas.c.ended_ms.is_(None), *_of(flow)]
     by_hand = [shapes.c.status == Status.STUCK.value, *of]
     waiting = [sagas.c.waits_ms <= now_ms - FLOOR_MS, *of]
-    first, _ = rows_where(connection, known, by_hand, sagas.c.acted_ms.asc(), CANDIDATES_MAX)
-    then, _ = rows_where(connection, known, waiting, sagas.c.waits_ms.asc(), CANDIDATES_MAX)
+    first, by_hand_count = rows_where(connection, known, by_hand, sagas.c.acted_ms.asc(), CANDIDATES_MAX)
+    then, waiting_count = rows_where(connection, known, waiting, sagas.c.waits_ms.asc(), CANDIDATES_MAX)
+    told: list[tuple[Row, tuple[Stuck, ...]]] = []
     pasts: dict[tuple[str, str], Traffic] = {}
     for row in {row.id: row for row in (*first, *then)}.values():
         key = row.flow, row.begins
@@ -84,7 +94,12 @@ def stuck_waits(
         its = known.flows.get(row.flow, row.flow_version)
         found = stuck((), row.waits, its, pasts[key].answers, now_ms)
         if found or row.status is Status.STUCK:
-            yield row, found
+            told.append((row, found))
+    return StuckWaits(told, max(by_hand_count, waiting_count) >= CANDIDATES_MAX)
+
+
+def _with_waits(row: Row, waits: Iterable[Stuck], now_ms: int) -> list[Finding]:
+    return sorted([*counting(row, now_ms), *(wait.finding() for wait in waits)])
 
 
 def counting(row: Row, now_ms: int) -> list[Finding]:

@@ -14,8 +14,8 @@ def standing_still(connection: Connection, known: Known, now_ms: int) -> dict[Sp
     """The spots where sagas of flows with a flow file are stuck at this time."""
     found: dict[Spot, Standstill] = {}
     for flow in {flow.name for flow in known.flows}:
-        waits = (waits for _, waits in stuck_waits(connection, known, flow, now_ms))
-        found |= standstills(flow, waits)
+        stuck, more = stuck_waits(connection, known, flow, now_ms)
+        found |= standstills(flow, (waits for _, waits in stuck), more=more)
     return found
 
 
