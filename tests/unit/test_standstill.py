@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from tests.facts import NOON_MS
 from tracker.core.contract.standstill import OVER, RAISED, Alarms, Raised, Spot, Standstill, standstills
 from tracker.core.contract.stuck import Stuck
@@ -117,9 +119,9 @@ def test_a_place_counts_sagas_and_the_longest_wait() -> None:
     def wait(since_ms: int, event: str, spot: Spot = PAID) -> Stuck:
         return Stuck(since_ms, since_ms + 10_000, event, spot.type, spot.service)
 
-    found = standstills(
-        "order", [[wait(3, "a"), wait(2, "b")], [], [wait(5, "c"), wait(7, "d", SENT)]], more=False
-    )
+    guess = structs.replace(wait(1, "e"), guessed=True)
+    waits = [[wait(3, "a"), wait(2, "b")], [], [guess], [wait(5, "c"), wait(7, "d", SENT), guess]]
+    found = standstills("order", waits, more=False)
 
     assert found == {PAID: Standstill(2, 2), SENT: Standstill(1, 7)}
     assert [Spot.of(spot.flow, spot.key) for spot in found] == list(found)

@@ -3,7 +3,7 @@
 A spot is an event type and the service that does not answer it, or nothing that follows it. It has one
 alarm, however many sagas stand there: raised once sagas have been stuck there for a while, and raised
 again when they have become ten times as many; taken back once none has been for as long. In between
-nothing is said.
+nothing is said, nor where neither the past nor the flow file say how long it may take.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ class Standstill(NamedTuple):
 
 
 def standstills(flow: str, waits: Iterable[Iterable[Stuck]], *, more: bool) -> dict[Spot, Standstill]:
-    """Where the sagas of a flow are stuck, by what each of them waits for.
+    """Where the sagas of a flow are stuck, by what each of them waits for; a guess is none.
 
     `more`: some that have waited less long are not among these.
     """
@@ -59,6 +59,8 @@ def standstills(flow: str, waits: Iterable[Iterable[Stuck]], *, more: bool) -> d
     for waits_of_saga in waits:
         since_ms: dict[Spot, int] = {}
         for wait in waits_of_saga:
+            if wait.guessed:
+                continue
             spot = Spot(flow, wait.type, wait.service)
             since_ms[spot] = min(wait.since_ms, since_ms.get(spot, wait.since_ms))
         for spot, at_ms in since_ms.items():

@@ -40,6 +40,7 @@ class Stuck(Struct, frozen=True, order=True, gc=False):
     stuck_ms : from when on it was stuck.
     event : id of the event; "" where no service is asked and the next event does not come.
     attempt : the last one that failed; another one is a move.
+    guessed : neither the past nor the flow file say how long it may take.
     """
 
     since_ms: int
@@ -48,6 +49,7 @@ class Stuck(Struct, frozen=True, order=True, gc=False):
     type: str
     service: str
     attempt: int = 0
+    guessed: bool = False
 
     def finding(self) -> Finding:
         """The same as a finding."""
@@ -59,14 +61,13 @@ class Stuck(Struct, frozen=True, order=True, gc=False):
         return Finding(self.stuck_ms, Kind.STUCK, self.event, self.type, text)
 
 
-def limit_ms(past: Past, flow: Flow | None, event_type: str, service: str) -> int:
-    """How long a wait may last before it is stuck."""
+def usual_ms(past: Past, flow: Flow | None, event_type: str, service: str) -> int | None:
+    """How long such a wait lasts at the most, as a rule; None where neither past nor flow file say."""
     times = past.get(At(event_type, service))
-    usual_ms = [FLOOR_MS]
+    told_ms = [*_allowed_ms(flow, event_type, service)]
     if times.count >= SAMPLES_MIN:
-        usual_ms.append(round(times.quantile(0.99)))
-    usual_ms += _allowed_ms(flow, event_type, service)
-    return FACTOR * (max(usual_ms) if len(usual_ms) > 1 else UNKNOWN_MS)
+        told_ms.append(round(times.quantile(0.99)))
+    return max(FLOOR_MS, *told_ms) if told_ms else None
 
 
 def _allowed_ms(flow: Flow | None, event_type: str, service: str) -> Iterator[int]:
@@ -98,9 +99,11 @@ def stuck(
         if was is not None:
             found.append(was)
             continue
-        stuck_ms = since_ms + limit_ms(past, flow, wait.type, wait.service)
+        usual = usual_ms(past, flow, wait.type, wait.service)
+        stuck_ms = since_ms + FACTOR * (UNKNOWN_MS if usual is None else usual)
         if now_ms >= stuck_ms:
-            found.append(Stuck(since_ms, stuck_ms, wait.event, wait.type, wait.service, wait.attempt))
+            what = wait.event, wait.type, wait.service, wait.attempt
+            found.append(Stuck(since_ms, stuck_ms, *what, guessed=usual is None))
     return tuple(sorted(found))
 
 
