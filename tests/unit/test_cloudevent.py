@@ -63,8 +63,12 @@ def test_what_the_tracker_tells_of_a_saga(effect: Announced, topic: str, event_t
 def test_an_alert_about_no_saga_is_a_saga_of_its_own() -> None:
     alert = Alert("a-1", "", "orders-3", "", 0, "source-gone", NOON_MS, "nobody reads it")
 
-    assert cloud_event(alert).key == b"a-1"
+    assert cloud_event(alert).key == b"orders-3", "in order with what else is told of the partition"
     assert envelope(alert).saga == "a-1"
+    still = Alert(
+        "a-2", "", "payments/order.placed", "order", 0, "standstill", NOON_MS, "3 sagas stand still"
+    )
+    assert cloud_event(still).key == b"order payments/order.placed"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ _JSON_HEADERS = [("content-type", b"application/json")]
 
 
 def cloud_event(effect: Announced) -> Written:
-    """The record to be written. Its key is that of the saga, so that all of a saga keep their order."""
+    """The record to be written. Its key is that of the saga, or of what else an alert is about, so that all
+    that is told of it keeps its order.
+    """
     # An alert about no saga is a saga of its own: every event has to belong to one.
     saga = effect.saga or effect.id
     cause: str | None = None
@@ -58,6 +60,8 @@ def cloud_event(effect: Announced) -> Written:
             name = f"saga.{effect.stage}"
         case Alert():
             name = f"saga.alert.{effect.cause}"
+            if not effect.saga and effect.key:
+                key = f"{effect.flow} {effect.key}".strip()
         case Publish():
             name, cause, key, value = effect.type, effect.cause or None, effect.key or saga, effect.data
         case Reply():
