@@ -3,6 +3,7 @@
 import random
 import socket
 import struct
+from collections import deque
 
 HOST = "127.0.0.1"
 
@@ -11,12 +12,18 @@ HOST = "127.0.0.1"
 FREE_FIRST, FREE_LAST = 20_000, 32_000
 TRIES_MAX = 200
 
+_given: deque[int] = deque(maxlen=1_000)
+"""Those that were handed out last: nobody may listen there yet."""
+
 
 def free_port() -> int:
-    """A port nobody listens on; by chance, so that two who ask at once get different ones."""
+    """A port nobody listens on; by chance, so that two who ask at once get different ones, and another one
+    each time.
+    """
     for _ in range(TRIES_MAX):
         port = random.randint(FREE_FIRST, FREE_LAST)
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.append(port)
             return port
     raise OSError(f"no free port found between {FREE_FIRST} and {FREE_LAST}")
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import aiohttp
@@ -35,9 +36,10 @@ async def test_what_has_ended_leaves_and_is_not_begun_anew_when_all_is_read_agai
     with Trackers(servers, tmp_path, SAGA_RETENTION_DAYS=days, SAGA_METRICS_PORT=str(port)) as trackers:
         await load.publish(SAGAS)
         async with asyncio.timeout(LEFT_SECONDS_MAX):
-            while (written := await _written(servers)).keys() < load.truth.keys() or await table(servers):
+            while not _have_left(written := await _written(servers), load.truth.keys()):
                 await asyncio.sleep(0.5)
-        assert all(values[-1] is None and values[0] is not None for values in written.values())
+        assert all(values[0] is not None for values in written.values())
+        assert await table(servers) == {}
         assert await total(http, url, "saga_tracker_left_sagas_total") == SAGAS
         assert await asyncio.to_thread(trackers.processes[0].stop) == 0
         assert disk(trackers.folders[0]) == {}
@@ -51,6 +53,11 @@ async def test_what_has_ended_leaves_and_is_not_begun_anew_when_all_is_read_agai
                 await asyncio.sleep(0.2)
         assert await table(servers) == {}
         assert "is older than ended sagas are kept" in trackers.processes[0].output()
+
+
+def _have_left(written: Mapping[str, Sequence[bytes | None]], sagas: AbstractSet[str]) -> bool:
+    """Whether all of them were written, and then removed."""
+    return written.keys() >= sagas and all(values[-1] is None for values in written.values())
 
 
 async def _written(bootstrap_servers: str) -> dict[str, list[bytes | None]]:
