@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from saga.core.errors import SagaError
 from saga.runtime.kafka import KafkaError
 from saga.runtime.settings import KafkaSettings
+from tracker.alongside import alongside
 from tracker.core.contract.standstill import Alarms
 from tracker.runtime.effects import Effects
 from tracker.view.known import Known
@@ -19,7 +20,7 @@ from tracker.view.queries.standstill import raised_alarms, standing_still
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 5.0
 _REST = 20
 """After a look it rests for so many times what that took, which may be a second with millions of sagas."""
 
@@ -30,9 +31,8 @@ async def telling_standstills(
     reader: Reader,
     known: Callable[[], Known],
     figures: ProjectorFigures,
-    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[None]:
-    """Look every `look_seconds` as long as the block lasts, whenever the projector of `figures` is at work.
+    """Look every few seconds as long as the block lasts, whenever the projector of `figures` is at work.
 
     What Kafka or the database refuse is tried again with the next look. With `standstill_after_ms` 0 nothing
     is told.
@@ -40,13 +40,8 @@ async def telling_standstills(
     if not settings.standstill_after_ms:
         yield
         return
-    telling = asyncio.create_task(_tell(settings, reader, known, figures, look_seconds))
-    try:
+    async with alongside(_tell(settings, reader, known, figures)):
         yield
-    finally:
-        telling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await telling
 
 
 async def _tell(
@@ -54,12 +49,11 @@ async def _tell(
     reader: Reader,
     known: Callable[[], Known],
     figures: ProjectorFigures,
-    look_seconds: float,
 ) -> None:
     alarms: Alarms | None = None
     took_seconds = 0.0
     while True:
-        await asyncio.sleep(max(look_seconds, _REST * took_seconds))
+        await asyncio.sleep(max(_LOOK_SECONDS, _REST * took_seconds))
         now_ms = _time_ms(figures)
         if not figures.working:
             alarms = None  # others decide meanwhile

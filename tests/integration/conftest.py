@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
+from sqlalchemy import Engine
 
 from saga.local import LocalKafka
+from tests.databases import DATABASES, database
+from tracker.view.model.database import open_model
 
 
 @pytest.fixture
@@ -16,6 +19,15 @@ def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
     """
     with LocalKafka() as broker:
         yield broker
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An empty read model, in each of the databases."""
+    with database(request.param) as url:
+        engine = open_model(url)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Alerts, dead letters, commands and the like in SQLite and PostgreSQL: each once, however often it comes."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,13 +8,11 @@ from hypothesis import strategies as st
 from msgspec.json import encode as encoded
 from sqlalchemy import Engine, Table, select
 
-from tests.databases import DATABASES, database
 from tests.facts import NOON_MS
 from tracker.core.audit import AUDIT_TOPIC
 from tracker.core.command import COMMANDS_TOPIC
 from tracker.core.contract.standstill import OVER, RAISED, Raised, Spot
 from tracker.core.effect import ALERTS_TOPIC, ANSWERS_TOPIC, Alert, Cause
-from tracker.view.model.database import open_model
 from tracker.view.model.feeds import (
     FeedRecord,
     alerts,
@@ -38,14 +35,6 @@ from tracker.view.queries.standstill import raised_alarms
 CLUSTER = "c-1"
 LETTERS = "saga.dlq.payments"
 TABLES = alerts, answers, audit, commands, dead_letters, services
-
-
-@pytest.fixture(scope="module", params=DATABASES)
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with database(request.param) as url:
-        engine = open_model(url)
-        yield engine
-        engine.dispose()
 
 
 @pytest.fixture

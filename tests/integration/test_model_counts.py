@@ -1,6 +1,5 @@
 """The read model counts sagas and numbers changes as it writes them, on both databases."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from hypothesis import strategies as st
 from msgspec import structs
 from sqlalchemy import Connection, Engine
 
-from tests.databases import DATABASES, database
 from tests.facts import NOON_MS
 from tests.unit.test_flow_views import KNOWN, compensating, completed, late, of, open_, stuck
 from tracker.core.contract.tally import Tally
@@ -23,7 +21,6 @@ from tracker.view.known import Known
 from tracker.view.model.aggregates import DAY_MS, HOUR_MS, Hour, Standing, hours, standing, traffic
 from tracker.view.model.batch import Record, batch_of
 from tracker.view.model.changes import CHANGES_KEPT, changes_since, newest_revision, note_changes
-from tracker.view.model.database import open_model
 from tracker.view.model.ended import Ended, Group, ended_ms, ended_of
 from tracker.view.model.write import begin_anew, write
 from tracker.view.row import row_of
@@ -32,14 +29,6 @@ TOPIC, CLUSTER = "changelog", "cluster-1"
 PLAYS = [of(play) for play in (open_(), completed(), late(), compensating(), stuck())]
 PART = structs.replace(PLAYS[0], steps={}, course=None, joins=Joins((Link(0, "whole"),)))
 NOTHING_KNOWN = Known()
-
-
-@pytest.fixture(scope="module", params=DATABASES)
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with database(request.param) as url:
-        engine = open_model(url)
-        yield engine
-        engine.dispose()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import typer
 
 from saga.core.errors import SagaError
 from saga.runtime.garbage import calm_garbage_collector
+from tracker.alongside import alongside
 from tracker.cli.connection import BootstrapServers
 from tracker.cli.progress import progress
 from tracker.runtime.log import configure_logging
@@ -77,16 +78,11 @@ async def _serve(settings: ProjectorSettings, rebuild: bool) -> None:
         async with (
             Endpoint(settings.metrics_host, settings.metrics_port, metrics, figures.unready),
             telling_standstills(settings, reader, lambda: figures.known, figures),
+            alongside(_show_building(figures)),
         ):
-            showing = asyncio.create_task(_show_building(figures))
-            try:
-                await run_projector(
-                    *(settings, engine, stop), rebuild=rebuild, figures=figures, follow_tracker=follow_tracker
-                )
-            finally:
-                showing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await showing
+            await run_projector(
+                *(settings, engine, stop), rebuild=rebuild, figures=figures, follow_tracker=follow_tracker
+            )
     finally:
         reader.close()
         engine.dispose()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from saga.core.errors import SagaError
 from saga.runtime.kafka import KafkaError
 from saga.runtime.settings import KafkaSettings
+from tracker.alongside import alongside
 from tracker.view.known import Known, read_known
 
 EVERY_SECONDS = 5.0
@@ -43,10 +44,5 @@ class KnownNow:
 async def known_now(settings: KafkaSettings) -> AsyncIterator[KnownNow]:
     """The services and flows of a Kafka, as long as the block lasts."""
     now = KnownNow(await read_known(settings))
-    following = asyncio.create_task(now.follow(settings))
-    try:
+    async with alongside(now.follow(settings)):
         yield now
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
